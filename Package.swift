@@ -1,0 +1,56 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Rooms and who may know whom: docs/architecture.md. A target lists exactly what it may import.
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], linker: [LinkerSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, linkerSettings: linker)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, exclude: excluded[name] ?? [])
+}
+
+/// Files of a test target that are not Swift: oracles and corpora.
+let excluded: [String: [String]] = [:]
+
+let package = Package(
+    name: "cloister",
+    products: [
+        // What the guest agent, a package of its own, is built on. None of these imports Foundation.
+        .library(name: "AgentAPI", targets: ["AgentAPI", "TTRPC", "Protobuf", "System"])
+    ],
+    targets: [
+        // Wire and system: no Foundation here.
+        .target(name: "CSystem"),
+        room("System", ["CSystem"]),
+        room("Protobuf"),
+        room("TTRPC", ["Protobuf", "System"]),
+        room("AgentAPI", ["Protobuf", "TTRPC"]),
+        room("ContainerdAPI", ["Protobuf", "TTRPC"]),
+
+        // The engine.
+        room("OCISpec"),
+        room("Vsock", ["System"]),
+        .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+        room("Hypervisor", ["CLibvirt", "System"]),
+        room("Storage", ["System"]),
+        room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "Storage", "OCISpec", "System"]),
+
+        // The doors.
+        room("Config", ["System"]),
+        room("ContainerdShim", ["Sandbox", "TTRPC", "ContainerdAPI", "System"]),
+        room("SandboxClient", ["TTRPC", "ContainerdAPI", "OCISpec", "System"]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "System"]),
+        room("CloisterCommands", ["ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
+        .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
+        .executableTarget(name: "containerd-shim-cloister-v2", dependencies: ["ContainerdShim"]),
+
+        tests("System"),
+        tests("Protobuf"),
+        tests("TTRPC"),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,3 @@
+// OpenSSL's message digests.
+#pragma once
+#include <openssl/evp.h>
