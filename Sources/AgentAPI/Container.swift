@@ -1,0 +1,156 @@
+import Protobuf
+
+public struct CreateContainerRequest: Message {
+    public var containerID = ""
+    public var spec = ContainerSpec()
+    public var rootfs = Rootfs()
+    public var io = ProcessIO()
+    public init() {}
+    public static let fields: [Field<CreateContainerRequest>] = [
+        .singular(1, \.containerID, .string), .singular(2, \.spec, .message), .singular(3, \.rootfs, .message),
+        .singular(4, \.io, .message),
+    ]
+}
+
+/// What a container's root is built of: an overlay of layer disks, uppermost last, over which the writable disk lies.
+public struct Rootfs: Message {
+    public var layers: [Disk] = []
+    /// Absent: the container's writes go to a tmpfs.
+    public var writable: Disk?
+    public init() {}
+    public static let fields: [Field<Rootfs>] = [
+        .repeated(1, \.layers, .message), .optional(2, \.writable, .message),
+    ]
+}
+
+/// A disk with a filesystem on it, by its virtio serial.
+public struct Disk: Message {
+    public var serial = ""
+    public var filesystem = "ext4"
+    public init() {}
+    public static let fields: [Field<Disk>] = [
+        .singular(1, \.serial, .string), .singular(2, \.filesystem, .string),
+    ]
+}
+
+/// The runtime specification's configuration, as far as the guest carries it out
+/// (<https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md>).
+public struct ContainerSpec: Message {
+    public var process = ProcessSpec()
+    public var hostname = ""
+    public var domainname = ""
+    public var readOnlyRoot = false
+    public var mounts: [Mount] = []
+    /// `pid`, `network`, `ipc`, `uts`, `mount`, `cgroup`, `user`, `time`: made new; a kind not listed is the guest's own.
+    public var namespaces: [String] = []
+    public var resources = Resources()
+    public var seccomp: Seccomp?
+    public var maskedPaths: [String] = []
+    public var readOnlyPaths: [String] = []
+    public var sysctls: [String: String] = [:]
+    public var devices: [Device] = []
+    /// `private`, `slave`, `shared`, `unbindable`; empty means `private`.
+    public var rootfsPropagation = ""
+    public init() {}
+    public static let fields: [Field<ContainerSpec>] = [
+        .singular(1, \.process, .message), .singular(2, \.hostname, .string), .singular(3, \.domainname, .string),
+        .singular(4, \.readOnlyRoot, .bool), .repeated(5, \.mounts, .message), .repeated(6, \.namespaces, .string),
+        .singular(7, \.resources, .message), .optional(8, \.seccomp, .message), .repeated(9, \.maskedPaths, .string),
+        .repeated(10, \.readOnlyPaths, .string), .map(11, \.sysctls, .string), .repeated(12, \.devices, .message),
+        .singular(13, \.rootfsPropagation, .string),
+    ]
+}
+
+/// `options` as mount(8) has them: flags by name (`ro`, `nosuid`, `rbind`, …), the rest is data for the filesystem.
+public struct Mount: Message {
+    public var destination = ""
+    public var type = ""
+    public var source = ""
+    public var options: [String] = []
+    public init() {}
+    public static let fields: [Field<Mount>] = [
+        .singular(1, \.destination, .string), .singular(2, \.type, .string), .singular(3, \.source, .string),
+        .repeated(4, \.options, .string),
+    ]
+}
+
+/// Limits of the container's cgroup (v2, kernel `Documentation/admin-guide/cgroup-v2.rst`), with the runtime
+/// specification's meaning: absent is no limit, -1 is unlimited.
+public struct Resources: Message {
+    public var memoryLimitInBytes: Int64?
+    /// Memory and swap together.
+    public var memorySwapInBytes: Int64?
+    public var memoryReservationInBytes: Int64?
+    /// cgroup v1's scale, 2–262144.
+    public var cpuShares: UInt64?
+    public var cpuQuotaInMicroseconds: Int64?
+    public var cpuPeriodInMicroseconds: UInt64?
+    public var cpus = ""
+    public var memoryNodes = ""
+    public var pidsLimit: Int64?
+    /// Files of the cgroup written as they are.
+    public var unified: [String: String] = [:]
+    public init() {}
+    public static let fields: [Field<Resources>] = [
+        .optional(1, \.memoryLimitInBytes, .int64), .optional(2, \.memorySwapInBytes, .int64),
+        .optional(3, \.memoryReservationInBytes, .int64), .optional(4, \.cpuShares, .uint64),
+        .optional(5, \.cpuQuotaInMicroseconds, .int64), .optional(6, \.cpuPeriodInMicroseconds, .uint64),
+        .singular(7, \.cpus, .string), .singular(8, \.memoryNodes, .string), .optional(9, \.pidsLimit, .int64),
+        .map(10, \.unified, .string),
+    ]
+}
+
+/// A device node to make: `c`, `b`, `u` or `p`.
+public struct Device: Message {
+    public var path = ""
+    public var type = ""
+    public var major: Int64 = 0
+    public var minor: Int64 = 0
+    public var fileMode: UInt32 = 0o666
+    public var uid: UInt32 = 0
+    public var gid: UInt32 = 0
+    public init() {}
+    public static let fields: [Field<Device>] = [
+        .singular(1, \.path, .string), .singular(2, \.type, .string), .singular(3, \.major, .int64),
+        .singular(4, \.minor, .int64), .singular(5, \.fileMode, .uint32), .singular(6, \.uid, .uint32),
+        .singular(7, \.gid, .uint32),
+    ]
+}
+
+/// The runtime specification's `linux.seccomp`, names as there (`SCMP_ACT_ERRNO`, `SCMP_ARCH_X86_64`, `SCMP_CMP_EQ`).
+public struct Seccomp: Message {
+    public var defaultAction = ""
+    public var defaultErrno: UInt32?
+    public var architectures: [String] = []
+    public var flags: [String] = []
+    public var rules: [Rule] = []
+    public init() {}
+    public static let fields: [Field<Seccomp>] = [
+        .singular(1, \.defaultAction, .string), .optional(2, \.defaultErrno, .uint32),
+        .repeated(3, \.architectures, .string), .repeated(4, \.flags, .string), .repeated(5, \.rules, .message),
+    ]
+
+    public struct Rule: Message {
+        public var names: [String] = []
+        public var action = ""
+        public var errno: UInt32?
+        public var arguments: [Argument] = []
+        public init() {}
+        public static let fields: [Field<Rule>] = [
+            .repeated(1, \.names, .string), .singular(2, \.action, .string), .optional(3, \.errno, .uint32),
+            .repeated(4, \.arguments, .message),
+        ]
+    }
+
+    public struct Argument: Message {
+        public var index: UInt32 = 0
+        public var value: UInt64 = 0
+        public var valueTwo: UInt64 = 0
+        public var comparison = ""
+        public init() {}
+        public static let fields: [Field<Argument>] = [
+            .singular(1, \.index, .uint32), .singular(2, \.value, .uint64), .singular(3, \.valueTwo, .uint64),
+            .singular(4, \.comparison, .string),
+        ]
+    }
+}

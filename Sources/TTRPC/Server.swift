@@ -1,0 +1,88 @@
+import Glibc
+import Protobuf
+import System
+
+/// One row of a service's table: a method and what answers it.
+public struct Handler: Sendable {
+    let service: String
+    let method: String
+    let run: @Sendable ([UInt8]) throws -> [UInt8]
+
+    /// Decodes, handles, encodes. What `body` throws reaches the caller as an `RPCError`.
+    public static func on<Request, Response>(
+        _ rpc: RPC<Request, Response>, _ body: @escaping @Sendable (Request) throws -> Response
+    ) -> Handler {
+        Handler(service: rpc.service, method: rpc.method) { payload in
+            let request: Request
+            do { request = try Request(decoding: payload) } catch {
+                throw RPCError(.invalidArgument, "\(rpc.method): request cannot be read: \(error)")
+            }
+            return try body(request).encoded()
+        }
+    }
+}
+
+/// Answers calls. Each call runs on a thread of its own, so a handler may block.
+public final class Server: Sendable {
+    private let handlers: [String: Handler]
+    private let mapError: @Sendable (any Error) -> RPCError
+    /// Calls under way on one connection, at most: a peer that asks and never reads cannot take all threads.
+    private static let mostCallsUnderWay = 512
+
+    /// - Parameter mapError: turns errors that are not `RPCError` into one: the one place where that is done.
+    public init(_ handlers: [Handler], mapError: @escaping @Sendable (any Error) -> RPCError = { RPCError(.unknown, "\($0)") }) {
+        self.handlers = Dictionary(handlers.map { ("\($0.service)/\($0.method)", $0) }, uniquingKeysWith: { $1 })
+        self.mapError = mapError
+    }
+
+    /// Accepts connections until the listener is shut down, each served by a thread. Blocks.
+    public func serve(_ listener: FileDescriptor) {
+        while let connection = try? UnixSocket.accept(listener) {
+            Thread.start("ttrpc-server") { self.serve(connection: connection) }
+        }
+    }
+
+    /// Serves one connection until it ends. Blocks.
+    public func serve(connection: FileDescriptor) {
+        let writing = Guarded(())
+        let underWay = Guarded(0)
+        while let frame = try? Frame.read(from: connection) {
+            guard frame.kind == Frame.Kind.request.rawValue else { continue }
+            _ = underWay.wait { count in
+                guard count < Self.mostCallsUnderWay else { return nil as Bool? }
+                count += 1
+                return true
+            }
+            Thread.start("ttrpc-call") {
+                let answer = self.answer(frame.body)
+                let response = Frame(stream: frame.stream, kind: Frame.Kind.response.rawValue, body: answer.encoded())
+                // A peer that has gone does not hear the answer; there is nobody else to tell.
+                if let bytes = try? response.bytes() { writing.withLock { _ in try? connection.writeAll(bytes) } }
+                underWay.withLock { $0 -= 1 }
+            }
+        }
+        // Threads still answering hold the descriptor; this tells the peer.
+        _ = shutdown(connection.raw, Int32(SHUT_RDWR))
+    }
+
+    private func answer(_ body: [UInt8]) -> WireResponse {
+        var response = WireResponse()
+        do {
+            let request: WireRequest
+            do { request = try WireRequest(decoding: body) } catch {
+                throw RPCError(.invalidArgument, "request cannot be read: \(error)")
+            }
+            guard let handler = handlers["\(request.service)/\(request.method)"] else {
+                throw RPCError(.unimplemented, "method \(request.method) of service \(request.service) is not implemented")
+            }
+            response.payload = try handler.run(request.payload)
+        } catch {
+            let error = error as? RPCError ?? mapError(error)
+            var status = WireStatus()
+            status.code = error.code.rawValue
+            status.message = error.message
+            response.status = status
+        }
+        return response
+    }
+}
