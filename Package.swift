@@ -51,6 +51,7 @@ let package = Package(
         tests("System"),
         tests("Protobuf"),
         tests("TTRPC"),
+        tests("OCISpec"),
     ],
     swiftLanguageModes: [.v6]
 )
