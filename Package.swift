@@ -35,12 +35,12 @@ let package = Package(
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         room("Hypervisor", ["CLibvirt", "System"]),
         room("Storage", ["System"]),
-        room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "Storage", "OCISpec", "System"]),
+        room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System"]),
 
         // The doors.
         room("Config", ["System"]),
-        room("ContainerdShim", ["Sandbox", "TTRPC", "ContainerdAPI", "System"]),
-        room("SandboxClient", ["TTRPC", "ContainerdAPI", "OCISpec", "System"]),
+        room("ContainerdShim", ["Sandbox", "TTRPC", "ContainerdAPI", "OCISpec", "System", "CSystem"]),
+        room("SandboxClient", ["TTRPC", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "System"]),

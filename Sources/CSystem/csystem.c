@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -102,6 +103,10 @@ int cs_set_window_size(int fd, uint16_t rows, uint16_t columns) {
     struct winsize size = {.ws_row = rows, .ws_col = columns};
     return ioctl(fd, TIOCSWINSZ, &size);
 }
+
+pid_t cs_fork(void) { return fork(); }
+
+int cs_flock(int fd, int operation) { return flock(fd, operation); }
 
 int cs_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
 

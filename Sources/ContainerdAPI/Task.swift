@@ -12,7 +12,6 @@ public enum TaskAPI {
     public static let exec = RPC<ExecProcessRequest, Empty>(service, "Exec")
     public static let kill = RPC<KillRequest, Empty>(service, "Kill")
     public static let resizePty = RPC<ResizePtyRequest, Empty>(service, "ResizePty")
-    public static let closeIO = RPC<CloseIORequest, Empty>(service, "CloseIO")
     public static let wait = RPC<TaskProcess, WaitResponse>(service, "Wait")
     public static let connect = RPC<ConnectRequest, ConnectResponse>(service, "Connect")
     public static let shutdown = RPC<ShutdownRequest, Empty>(service, "Shutdown")
@@ -111,16 +110,6 @@ public struct ResizePtyRequest: Message {
     public static let fields: [Field<ResizePtyRequest>] = [
         .singular(1, \.id, .string), .singular(2, \.execID, .string), .singular(3, \.width, .uint32),
         .singular(4, \.height, .uint32),
-    ]
-}
-
-public struct CloseIORequest: Message {
-    public var id = ""
-    public var execID = ""
-    public var stdin = false
-    public init() {}
-    public static let fields: [Field<CloseIORequest>] = [
-        .singular(1, \.id, .string), .singular(2, \.execID, .string), .singular(3, \.stdin, .bool),
     ]
 }
 

@@ -52,6 +52,11 @@ int cs_pipe(int fds[2]);
 int cs_unshare_mounts(void);
 void cs_name_thread(const char *name);
 
+// fork(2), which Swift refuses: only for a process that is still single-threaded. setsid(2) and _exit are plain imports.
+pid_t cs_fork(void);
+// flock(2) shares its name with a structure.
+int cs_flock(int fd, int operation);
+
 // ioctl numbers with structure sizes.
 int cs_get_window_size(int fd, uint16_t *rows, uint16_t *columns);
 int cs_set_window_size(int fd, uint16_t rows, uint16_t columns);
