@@ -114,4 +114,8 @@ int cs_pipe(int fds[2]) { return pipe2(fds, O_CLOEXEC); }
 
 void cs_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
+int cs_close_from(posix_spawn_file_actions_t *actions, int first) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
 int cs_unshare_mounts(void) { return unshare(CLONE_NEWNS); }

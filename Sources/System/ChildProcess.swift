@@ -33,7 +33,7 @@ public final class ChildProcess: Sendable {
 
     /// Starts `path`.
     /// - Parameters:
-    ///   - descriptors: what the child gets as 0, 1, 2, …; every other descriptor is closed (all are close-on-exec).
+    ///   - descriptors: what the child gets as 0, 1, 2, …; every other descriptor is closed.
     ///   - newSession: `setsid` in the child, so that the terminal's signals do not reach it.
     /// - Throws: `SystemError`, also when the program cannot be executed.
     public static func spawn(
@@ -52,6 +52,8 @@ public final class ChildProcess: Sendable {
         for (target, source) in sources.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, source.raw, Int32(target))
         }
+        // Ours are all close-on-exec; those a library or our own parent left open are not.
+        cs_close_from(&actions, Int32(descriptors.count))
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

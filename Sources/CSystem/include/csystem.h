@@ -2,6 +2,7 @@
 #pragma once
 #include <errno.h>
 #include <linux/vm_sockets.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -51,6 +52,8 @@ int cs_accept(int listener);
 int cs_pipe(int fds[2]);
 int cs_unshare_mounts(void);
 void cs_name_thread(const char *name);
+// posix_spawn_file_actions_addclosefrom_np.
+int cs_close_from(posix_spawn_file_actions_t *actions, int first);
 
 // fork(2), which Swift refuses: only for a process that is still single-threaded. setsid(2) and _exit are plain imports.
 pid_t cs_fork(void);
