@@ -1,0 +1,188 @@
+import AgentAPI
+import CAgent
+import CSystem
+import Glibc
+import System
+import TTRPC
+
+/// A process of a container, its init or another: from its init stage to its end.
+///
+/// Safe from any thread: what changes is behind `state`.
+final class GuestProcess: Sendable {
+    struct Exit: Sendable {
+        var status: ExitStatus
+        var at: Duration
+        var outOfMemory: Bool
+    }
+
+    private enum State {
+        /// The init stage has done all but the last step.
+        case created(StageChannel)
+        case starting
+        case running
+        case exited(Exit)
+    }
+
+    /// `the init process of container X` or the like, for messages.
+    let name: String
+    let pid: pid_t
+    let pidfd: FileDescriptor
+    private let streams: Streams
+    private let state: Guarded<State>
+
+    /// Starts an init stage and waits until it is ready.
+    /// - Throws: `RPCError` with the stage's reason, `SystemError`.
+    init(_ launch: Launch, agent: AgentProcess) throws {
+        name = launch.name
+        let process = launch.request.process
+        let streams = try Streams(launch.io, terminal: process.terminal, transport: agent.transport)
+        let (ours, theirs) = try makeSocketPair()
+        let channel = StageChannel(socket: ours)
+        let exit = Guarded<Exit?>(nil)
+        var spawn = ca_spawn_make(
+            program: agent.program.raw, namespaces: launch.cloneFlags, cgroup: launch.cgroupDescriptor.raw,
+            joined: launch.joined?.raw, ownPIDNamespace: launch.entersPIDNamespace ? agent.ownPIDNamespace.raw : nil,
+            descriptors: streams.childDescriptors + [theirs.raw])
+        var pidfdNumber: Int32 = -1
+        let cgroup = launch.cgroup
+        let killsBefore = cgroup.outOfMemoryKills()
+        pid = try agent.reaper.spawn { () throws(SystemError) in
+            try syscall("clone", launch.name) { ca_spawn(&spawn, &pidfdNumber) }
+        } watcher: { status in
+            let ended = Exit(
+                status: status, at: Clock.realtime, outOfMemory: cgroup.outOfMemoryKills() > killsBefore)
+            exit.withLock { $0 = ended }
+        }
+        pidfd = FileDescriptor(pidfdNumber)
+        theirs.close()
+        self.streams = streams
+        state = Guarded(.created(channel))
+        do {
+            if launch.cloneFlags & ca_namespace_flag("user") != 0 { try Self.mapIdentity(pid) }
+            do { try channel.send(launch.request) } catch { /* The stage's end tells why, below. */ }
+            let terminal = try Self.awaitReady(channel, name)
+            try streams.begin(terminal: terminal)
+        } catch {
+            _ = cs_pidfd_send_signal(pidfd.raw, SIGKILL)
+            streams.abort()
+            exit.wait { $0 == nil ? nil : () }
+            throw error
+        }
+        Thread.start("process") {
+            guard let ended: Exit = exit.wait(until: { $0 }) else { return }
+            self.streams.finish()
+            self.state.withLock { $0 = .exited(ended) }
+        }
+    }
+
+    var isAlive: Bool {
+        state.withLock { if case .exited = $0 { false } else { true } }
+    }
+
+    /// Lets the stage execute the program. - Throws: `RPCError`, the stage's or `failedPrecondition`.
+    func start() throws -> ProcessResponse {
+        let channel = try state.withLock { state throws(RPCError) in
+            guard case .created(let channel) = state else {
+                throw RPCError(.failedPrecondition, "\(name) was started before or has ended")
+            }
+            state = .starting
+            return channel
+        }
+        try channel.sendStart()
+        // The end of the stream is the program's beginning.
+        if let (report, _) = try channel.receive(StageReport.self) {
+            throw RPCError(RPCError.Code(rawValue: report.code) ?? .internal, report.message)
+        }
+        state.withLock { if case .starting = $0 { $0 = .running } }
+        return response
+    }
+
+    /// Blocks until the process has ended and all it wrote is on its way.
+    func wait() throws -> WaitProcessResponse {
+        let ended: Exit? = state.wait { if case .exited(let exit) = $0 { exit } else { nil } }
+        guard let ended else { throw RPCError(.internal, "\(name) cannot be waited for") }
+        streams.waitUntilDone()
+        var response = WaitProcessResponse()
+        response.exitStatus = UInt32(ended.status.shellCode)
+        if case .signalled(let signal) = ended.status { response.signal = UInt32(signal) }
+        response.exitedAtInNanoseconds = UInt64(clamping: ended.at.nanoseconds)
+        response.outOfMemory = ended.outOfMemory
+        return response
+    }
+
+    func signal(_ number: Int32) throws {
+        guard isAlive else { throw RPCError(.notFound, "\(name) has ended") }
+        guard cs_pidfd_send_signal(pidfd.raw, number) != 0 else { return }
+        switch errno {
+        case ESRCH: throw RPCError(.notFound, "\(name) has ended")
+        case EINVAL: throw RPCError(.invalidArgument, "there is no signal \(number)")
+        default: throw SystemError("kill", name)
+        }
+    }
+
+    func resize(rows: UInt32, columns: UInt32) throws {
+        guard let terminal = streams.terminal else { throw RPCError(.failedPrecondition, "\(name) has no terminal") }
+        try syscall("resize", name) {
+            ca_set_window_size(terminal.raw, UInt16(clamping: rows), UInt16(clamping: columns))
+        }
+    }
+
+    /// Kills the process if it lives, waits for its end and lets go of its streams.
+    func destroy() {
+        _ = cs_pidfd_send_signal(pidfd.raw, SIGKILL)
+        state.wait { if case .exited = $0 { () } else { nil } }
+        streams.abort()
+    }
+
+    var response: ProcessResponse {
+        var response = ProcessResponse()
+        response.pid = UInt32(pid)
+        return response
+    }
+
+    /// Waits for the stage's report. - Returns: the terminal's master, if there is one.
+    private static func awaitReady(_ channel: StageChannel, _ name: String) throws -> FileDescriptor? {
+        guard let (report, terminal) = try channel.receive(StageReport.self) else {
+            throw RPCError(.internal, "\(name) ended before it could be set up")
+        }
+        if report.code != 0 { throw RPCError(RPCError.Code(rawValue: report.code) ?? .internal, report.message) }
+        return terminal
+    }
+
+    /// A user namespace in which every number is itself: it separates capabilities, not numbers.
+    private static func mapIdentity(_ pid: pid_t) throws {
+        for file in ["uid_map", "gid_map"] { try Files.write("/proc/\(pid)/\(file)", "0 0 4294967295\n") }
+    }
+}
+
+/// Everything one init stage is started with.
+struct Launch {
+    var name: String
+    var request: StageRequest
+    var io: ProcessIO
+    var cgroup: Cgroup
+    var cgroupDescriptor: FileDescriptor
+    /// `CLONE_NEW*` of the child.
+    var cloneFlags: UInt64 = 0
+    /// pidfd of the container's init, for a process that joins it.
+    var joined: FileDescriptor?
+    var entersPIDNamespace = false
+}
+
+private func ca_spawn_make(
+    program: Int32, namespaces: UInt64, cgroup: Int32, joined: Int32?, ownPIDNamespace: Int32?, descriptors: [Int32]
+) -> ca_spawn {
+    var spawn = ca_spawn()
+    spawn.program = program
+    spawn.namespaces = namespaces
+    spawn.cgroup = cgroup
+    spawn.pid_namespace_of = ownPIDNamespace == nil ? -1 : joined ?? -1
+    spawn.own_pid_namespace = ownPIDNamespace ?? -1
+    let all = descriptors + (joined.map { [$0] } ?? [])
+    withUnsafeMutableBytes(of: &spawn.descriptors) { bytes in
+        let slots = bytes.bindMemory(to: Int32.self)
+        for (index, descriptor) in all.prefix(slots.count).enumerated() { slots[index] = descriptor }
+    }
+    spawn.descriptor_count = Int32(all.count)
+    return spawn
+}

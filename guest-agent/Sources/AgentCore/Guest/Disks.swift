@@ -1,0 +1,123 @@
+import AgentAPI
+import CAgent
+import Glibc
+import System
+import TTRPC
+
+/// The guest's disks, found by serial and mounted once however many containers use them.
+final class Disks: Sendable {
+    private struct Mounted {
+        var path: String
+        var users: Int
+    }
+
+    private struct State {
+        var mounted: [String: Mounted] = [:]
+        var nextNumber = 0
+    }
+
+    /// Paths are short because all of a container's layers stand in one mount option string, which is limited to a page.
+    private static let directory = "/run/l"
+    private static let appearTimeout = Duration.seconds(10)
+
+    private let events: DeviceEvents
+    private let state = Guarded(State())
+
+    init(events: DeviceEvents) { self.events = events }
+
+    /// The device files of disks, waiting for those that have not been plugged in yet.
+    /// - Throws: `RPCError` `invalidArgument` for a serial that cannot be one, `notFound` for a disk that did not come.
+    func devices(_ serials: [String]) throws -> [String: String] {
+        for serial in serials where serial.isEmpty || serial.utf8.count > 20 || serial.utf8.contains(UInt8(ascii: "/")) {
+            throw RPCError(.invalidArgument, "\"\(serial)\" cannot be a disk's serial: 1 to 20 bytes without a slash")
+        }
+        var found: [String: String] = [:]
+        let all: Bool? = events.wait(timeout: Self.appearTimeout) {
+            found = Self.present()
+            return serials.allSatisfy { found[$0] != nil } ? true : nil
+        }
+        if all == nil, let missing = serials.first(where: { found[$0] == nil }) {
+            throw RPCError(
+                .notFound, "no disk with serial \"\(missing)\" appeared within \(Self.appearTimeout.components.seconds) s")
+        }
+        return found
+    }
+
+    /// Mounts a disk read-only at a place of its own, or adds a user to the mount that is already there.
+    /// - Returns: where it is mounted.
+    func mountShared(_ disk: Disk, device: String) throws(SystemError) -> String {
+        try state.withLock { state throws(SystemError) in
+            if let known = state.mounted[disk.serial] {
+                state.mounted[disk.serial]?.users += 1
+                return known.path
+            }
+            let path = try Self.makeMountPoint(&state)
+            do throws(SystemError) {
+                try syscall("mount", "disk \(disk.serial) (\(disk.filesystem))") {
+                    mount(device, path, disk.filesystem, UInt(MS_RDONLY | MS_NODEV), nil)
+                }
+            } catch {
+                rmdir(path)
+                throw error
+            }
+            state.mounted[disk.serial] = Mounted(path: path, users: 1)
+            return path
+        }
+    }
+
+    /// Takes a user away; the last one's going unmounts the disk.
+    func releaseShared(_ serial: String) {
+        state.withLock { state in
+            guard var known = state.mounted[serial] else { return }
+            known.users -= 1
+            if known.users > 0 {
+                state.mounted[serial] = known
+                return
+            }
+            state.mounted[serial] = nil
+            Self.unmount(known.path)
+        }
+    }
+
+    /// Mounts a disk, or a tmpfs where there is none, writable for one user alone. - Returns: where it is mounted.
+    func mountWritable(_ disk: Disk?, device: String?) throws(SystemError) -> String {
+        let path = try state.withLock { state throws(SystemError) in try Self.makeMountPoint(&state) }
+        do throws(SystemError) {
+            if let disk, let device {
+                try syscall("mount", "disk \(disk.serial) (\(disk.filesystem))") {
+                    mount(device, path, disk.filesystem, 0, nil)
+                }
+            } else {
+                try syscall("mount", "tmpfs") { mount("tmpfs", path, "tmpfs", 0, "mode=0755") }
+            }
+        } catch {
+            rmdir(path)
+            throw error
+        }
+        return path
+    }
+
+    /// Unmounts what `mountWritable` mounted.
+    static func unmount(_ path: String) {
+        if umount2(path, 0) != 0, umount2(path, ca_mnt_detach) != 0 { Log.error("\(SystemError("umount", path))") }
+        rmdir(path)
+    }
+
+    private static func makeMountPoint(_ state: inout State) throws(SystemError) -> String {
+        let path = "\(directory)/\(state.nextNumber)"
+        state.nextNumber += 1
+        try Files.makeDirectories(path)
+        return path
+    }
+
+    /// Device files by serial.
+    private static func present() -> [String: String] {
+        var result: [String: String] = [:]
+        for name in (try? Files.list("/sys/block")) ?? [] {
+            guard let text = try? Files.readText("/sys/block/\(name)/serial", limit: 4096) else { continue }
+            let serial = text.split(separator: "\n", omittingEmptySubsequences: false).first.map(String.init) ?? ""
+            if !serial.isEmpty { result[serial] = "/dev/\(name)" }
+        }
+        return result
+    }
+}

@@ -1,0 +1,6 @@
+import Glibc
+
+enum InitStage {
+    static let argument = "init"
+    static func run() -> Never { exit(1) }
+}
