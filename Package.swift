@@ -40,7 +40,7 @@ let package = Package(
         // The doors.
         room("Config", ["System"]),
         room("ContainerdShim", ["Sandbox", "TTRPC", "ContainerdAPI", "OCISpec", "System", "CSystem"]),
-        room("SandboxClient", ["TTRPC", "ContainerdAPI", "System", "CSystem"]),
+        room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "System"]),
