@@ -43,7 +43,7 @@ let package = Package(
         room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-        room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "System"]),
+        room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "Storage", "System"]),
         room("CloisterCommands", ["ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
         .executableTarget(name: "containerd-shim-cloister-v2", dependencies: ["ContainerdShim"]),
@@ -52,6 +52,8 @@ let package = Package(
         tests("Protobuf", ["System"]),
         tests("TTRPC", ["Protobuf", "System"]),
         tests("OCISpec"),
+        tests("Storage", ["System"]),
+        tests("ImageStore", ["OCISpec", "Storage", "System"]),
     ],
     swiftLanguageModes: [.v6]
 )

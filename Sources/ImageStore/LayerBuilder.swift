@@ -1,0 +1,96 @@
+import OCISpec
+import Storage
+import System
+
+/// Whoever unpacks layers: a sandbox made for it, since a layer's tar is hostile input and the host never opens one.
+public protocol LayerBuilder {
+    /// Unpacks each job's layer onto its disk. The order is the image's; jobs do not depend on each other.
+    /// - Returns: one result a job, in the same order.
+    func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult]
+}
+
+/// One layer to unpack.
+public struct UnpackJob: Sendable, Equatable {
+    /// The layer as it came.
+    public let blobPath: String
+    /// Of the blob, in bytes. A disk's size is whole sectors: what the guest reads beyond this is not the layer's.
+    public let blobSizeInBytes: Int64
+    public let compression: LayerCompression
+    /// What the uncompressed tar must hash to.
+    public let expectedDiffID: Digest
+    /// An empty ext4 filesystem to unpack to.
+    public let diskPath: String
+}
+
+/// What a builder found.
+public struct UnpackResult: Sendable, Equatable {
+    /// Of the tar it read.
+    public let diffID: Digest
+    public let entries: Int64
+    /// Of file content.
+    public let bytes: Int64
+
+    public init(diffID: Digest, entries: Int64, bytes: Int64) {
+        self.diffID = diffID
+        self.entries = entries
+        self.bytes = bytes
+    }
+}
+
+extension ImageStore {
+    /// The image's layers as disks, lowest first, unpacked where they are not yet. They stay while the objects live.
+    /// - Throws: what the builder throws; `ImageError` for a layer that is not what the image promises. Disks of layers
+    ///   that did come out well are kept.
+    public func ensureLayers(_ image: StoredImage, builder: any LayerBuilder) throws -> [LayerDisk] {
+        let cache = LayerCache(location, note: note)
+        var disks: [Digest: LayerDisk] = [:]
+        for layer in image.layers { disks[layer.diffID] = cache.ready(layer.diffID) }
+        if disks.count < Set(image.layers.map(\.diffID)).count {
+            // Keeps the blobs while they are read.
+            let lock = try FileLock.acquire(location.lock, .shared)
+            defer { lock.release() }
+            try build(image, cache, &disks, builder)
+        }
+        return try image.layers.map { layer in
+            guard let disk = disks[layer.diffID] else { throw ImageError("layer \(layer.digest) was not unpacked") }
+            return disk
+        }
+    }
+
+    private func build(
+        _ image: StoredImage, _ cache: LayerCache, _ disks: inout [Digest: LayerDisk], _ builder: any LayerBuilder
+    ) throws {
+        var missing: [Digest: StoredImage.Layer] = [:]
+        for layer in image.layers where disks[layer.diffID] == nil { missing[layer.diffID] = layer }
+        var slots: [Digest: LayerCache.BuildSlot] = [:]
+        defer { for slot in slots.values { slot.abandon() } }
+        // In one order by all, so that two processes never wait for each other.
+        for diffID in missing.keys.sorted(by: { $0.hex < $1.hex }) {
+            guard let layer = missing[diffID] else { continue }
+            switch try cache.begin(layer) {
+            case .ready(let disk): disks[diffID] = disk
+            case .build(let slot): slots[diffID] = slot
+            }
+        }
+        var seen: Set<Digest> = []
+        let ordered = image.layers.compactMap { seen.insert($0.diffID).inserted ? slots[$0.diffID] : nil }
+        guard !ordered.isEmpty else { return }
+        let jobs = try ordered.map { slot in
+            guard content.has(slot.layer.digest, size: slot.layer.size) else {
+                throw ImageError(
+                    "layer \(slot.layer.digest) is missing from the store or cut short; load the image again")
+            }
+            return UnpackJob(
+                blobPath: location.blob(slot.layer.digest), blobSizeInBytes: slot.layer.size,
+                compression: slot.layer.compression, expectedDiffID: slot.layer.diffID, diskPath: slot.path)
+        }
+        let results = try builder.unpack(jobs)
+        guard results.count == jobs.count else {
+            throw ImageError("the builder answered for \(results.count) of \(jobs.count) layers")
+        }
+        for (slot, result) in zip(ordered, results) {
+            disks[slot.layer.diffID] = try slot.commit(
+                LayerCache.Unpacked(diffID: result.diffID, entries: result.entries, bytes: result.bytes))
+        }
+    }
+}
