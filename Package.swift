@@ -54,6 +54,8 @@ let package = Package(
         tests("OCISpec"),
         tests("Storage", ["System"]),
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
+        tests("CloisterCommands", ["OCISpec", "System"]),
+        tests("Config"),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,1 +1,4 @@
-print("not yet")
+import CloisterCommands
+import Glibc
+
+exit(CloisterCommandLine.main(CommandLine.arguments))
