@@ -16,7 +16,9 @@ final class AgentProcess: Sendable {
     let containers = Guarded<[String: Container?]>([:])
     /// `/proc/self/ns/pid`, to return to after a process was born in a container's.
     let ownPIDNamespace: FileDescriptor
-    private let isFirstProcess: Bool
+
+    /// Whether the machine is this agent's: a test's agent is an ordinary process and must leave clock and power alone.
+    private var ownsGuest: Bool { if case .vsock = transport { true } else { false } }
 
     init(transport: Transport, program: FileDescriptor, events: DeviceEvents, start: Duration) throws(SystemError) {
         self.transport = transport
@@ -26,7 +28,6 @@ final class AgentProcess: Sendable {
         reaper = Reaper()
         disks = Disks(events: events)
         ownPIDNamespace = try FileDescriptor.open("/proc/self/ns/pid", O_RDONLY)
-        isFirstProcess = getpid() == 1
     }
 
     /// Blocks `SIGCHLD` for the reaper and ignores `SIGPIPE`. To be called before any thread is started.
@@ -62,10 +63,10 @@ final class AgentProcess: Sendable {
 
     private func handlers(ready: Duration) -> [Handler] {
         [
-            .on(Agent.hello) { [start] in try Hello.answer($0, start: start, ready: ready) },
+            .on(Agent.hello) { try Hello.answer($0, start: self.start, ready: ready, ownsGuest: self.ownsGuest) },
             .on(Agent.shutdown) { _ in
                 self.stopEverything()
-                if self.isFirstProcess { Guest.powerOff() }
+                if self.ownsGuest { Guest.powerOff() }
                 return Empty()
             },
             .on(Agent.createContainer) { try self.create($0) },

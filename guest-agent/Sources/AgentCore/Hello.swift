@@ -6,15 +6,16 @@ import TTRPC
 
 /// The first call of a connection.
 enum Hello {
-    static func answer(_ request: HelloRequest, start: Duration, ready: Duration) throws -> HelloResponse {
+    static func answer(_ request: HelloRequest, start: Duration, ready: Duration, ownsGuest: Bool)
+        throws -> HelloResponse
+    {
         guard request.version == Agent.version else {
             throw RPCError(
                 .failedPrecondition,
                 "the guest's agent speaks version \(Agent.version) and the host version \(request.version): "
                     + "rebuild the guest's initramfs and the host's programs from the same source")
         }
-        // A test's agent, an ordinary process, must not set the machine's clock.
-        if getpid() == 1 {
+        if ownsGuest {
             if request.realtimeInNanoseconds > 0 {
                 var time = Duration.nanoseconds(Int64(clamping: request.realtimeInNanoseconds)).timespec
                 try syscall("clock_settime") { clock_settime(CLOCK_REALTIME, &time) }

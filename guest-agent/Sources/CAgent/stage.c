@@ -127,3 +127,7 @@ int ca_execve(const char *path, char *const arguments[], char *const environment
     execve(path, arguments, environment);
     return errno;
 }
+
+int ca_openat(int directory, const char *name, int flags, mode_t mode) {
+    return openat(directory, name, flags | O_CLOEXEC, mode);
+}

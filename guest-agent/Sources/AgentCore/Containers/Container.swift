@@ -9,6 +9,7 @@ import TTRPC
 final class Container: Sendable {
     let id: String
     private let namespaces: [String]
+    private let seccomp: Seccomp?
     private let rootfs: RootfsMount
     private let cgroup: Cgroup
     private let agent: AgentProcess
@@ -20,6 +21,7 @@ final class Container: Sendable {
     init(_ request: CreateContainerRequest, agent: AgentProcess) throws {
         id = request.containerID
         namespaces = request.spec.namespaces
+        seccomp = request.spec.seccomp
         self.agent = agent
         var cloneFlags: UInt64 = 0
         for kind in namespaces {
@@ -37,6 +39,9 @@ final class Container: Sendable {
             var stage = StageRequest()
             stage.process = request.spec.process
             stage.container = request.spec
+            // It has a field of its own, because processes that join later are filtered too.
+            stage.container?.seccomp = nil
+            stage.seccomp = seccomp
             stage.rootfs = rootfs.path
             stage.containerID = id
             stage.namespaces = namespaces
@@ -76,6 +81,7 @@ final class Container: Sendable {
         do {
             var stage = StageRequest()
             stage.process = request.process
+            stage.seccomp = seccomp
             stage.rootfs = rootfs.path
             stage.containerID = id
             stage.namespaces = namespaces

@@ -100,6 +100,7 @@ extern const int ca_o_path, ca_o_directory, ca_o_nofollow;
 extern const int ca_f_setpipe_sz;
 extern const int ca_mnt_detach;
 int ca_fcntl(int fd, int command, int argument);
+int ca_openat(int directory, const char *name, int flags, mode_t mode);
 
 // Runs the program; returns errno.
 int ca_execve(const char *path, char *const arguments[], char *const environment[]);

@@ -1,0 +1,104 @@
+import AgentAPI
+import CAgent
+import Glibc
+import System
+import TTRPC
+
+/// Whom a process runs as.
+struct UserIdentity: Equatable {
+    var uid: UInt32
+    var gid: UInt32
+    var groups: [UInt32]
+    /// From the password file; `/` for a user it does not know.
+    var home: String
+}
+
+/// Finds a user in a container's own `/etc/passwd` and `/etc/group` (passwd(5), group(5)).
+struct UserLookup {
+    private struct Account {
+        var name: Substring
+        var uid: UInt32
+        var gid: UInt32
+        var home: Substring
+    }
+
+    private struct Group {
+        var name: Substring
+        var gid: UInt32
+        var members: [Substring]
+    }
+
+    private static let largestFileInBytes = 8 << 20
+    private let accounts: [Account]
+    private let groups: [Group]
+
+    init(root: ContainerRoot) throws(SystemError) {
+        self.init(passwd: try Self.read("/etc/passwd", root), group: try Self.read("/etc/group", root))
+    }
+
+    init(passwd: String, group: String) {
+        accounts = Self.lines(passwd).compactMap { fields in
+            guard fields.count >= 6, let uid = UInt32(fields[2]), let gid = UInt32(fields[3]) else { return nil }
+            return Account(name: fields[0], uid: uid, gid: gid, home: fields[5])
+        }
+        groups = Self.lines(group).compactMap { fields in
+            guard fields.count >= 3, let gid = UInt32(fields[2]) else { return nil }
+            return Group(name: fields[0], gid: gid, members: fields.count > 3 ? fields[3].split(separator: ",") : [])
+        }
+    }
+
+    /// - Parameter process: `user` as an image has it (`user[:group]`, names or numbers), or numbers.
+    /// - Throws: `RPCError` `notFound` for a name that is in neither file.
+    func identity(_ process: ProcessSpec) throws(RPCError) -> UserIdentity {
+        if process.user.isEmpty {
+            let home = accounts.first { $0.uid == process.uid }?.home
+            return UserIdentity(
+                uid: process.uid, gid: process.gid, groups: process.additionalGids, home: home.map(String.init) ?? "/")
+        }
+        let parts = process.user.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        let account = try account(parts[0])
+        var identity = UserIdentity(uid: account.uid, gid: account.gid, groups: [], home: String(account.home))
+        if parts.count == 2, !parts[1].isEmpty {
+            // A group that is named takes the place of those the user is in.
+            identity.gid = try gid(parts[1])
+        } else if !account.name.isEmpty {
+            identity.groups = groups.filter { $0.members.contains(account.name) }.map(\.gid)
+        }
+        for gid in process.additionalGids where !identity.groups.contains(gid) { identity.groups.append(gid) }
+        return identity
+    }
+
+    private func account(_ user: Substring) throws(RPCError) -> Account {
+        // A name of digits alone is a name first, as in docker.
+        if let known = accounts.first(where: { $0.name == user }) { return known }
+        if user.isEmpty { return accounts.first { $0.uid == 0 } ?? Account(name: "", uid: 0, gid: 0, home: "/") }
+        guard let uid = UInt32(user), uid <= UInt32(Int32.max) else {
+            throw RPCError(.notFound, "unable to find user \(user): no matching entries in passwd file")
+        }
+        return accounts.first { $0.uid == uid } ?? Account(name: "", uid: uid, gid: 0, home: "/")
+    }
+
+    private func gid(_ group: Substring) throws(RPCError) -> UInt32 {
+        if let known = groups.first(where: { $0.name == group }) { return known.gid }
+        guard let gid = UInt32(group), gid <= UInt32(Int32.max) else {
+            throw RPCError(.notFound, "unable to find group \(group): no matching entries in group file")
+        }
+        return gid
+    }
+
+    private static func lines(_ text: String) -> [[Substring]] {
+        text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+            .map { $0.split(separator: ":", omittingEmptySubsequences: false) }
+    }
+
+    /// A file that is missing or is not a file says nothing.
+    private static func read(_ path: String, _ root: ContainerRoot) throws(SystemError) -> String {
+        // Non-blocking: the image may have put a pipe there.
+        guard let file = try? root.open(path, O_RDONLY | O_NONBLOCK) else { return "" }
+        var info = stat()
+        guard fstat(file.raw, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { return "" }
+        do { return String(decoding: try file.readToEnd(limit: largestFileInBytes), as: UTF8.self) } catch {
+            throw SystemError("read", path, errno: error.errno)
+        }
+    }
+}
