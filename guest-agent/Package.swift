@@ -13,6 +13,11 @@ let package = Package(
         .target(
             name: "AgentCore",
             dependencies: ["CAgent", .product(name: "AgentAPI", package: "cloister")]),
+        .target(
+            name: "CLayerUnpack",
+            linkerSettings: ["archive", "z", "zstd", "lzma", "nettle"].map { .linkedLibrary($0) }),
+        .target(
+            name: "LayerUnpack", dependencies: ["CLayerUnpack", .product(name: "AgentAPI", package: "cloister")]),
         .executableTarget(name: "cloister-agent", dependencies: ["AgentCore", "CAgent"]),
         .testTarget(name: "AgentCoreTests", dependencies: ["AgentCore", "CAgent"]),
     ],
