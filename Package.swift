@@ -38,7 +38,8 @@ let package = Package(
         room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System"]),
 
         // The doors.
-        room("Config", ["System"]),
+        .target(name: "CToml"),
+        room("Config", ["CToml", "System"]),
         room("ContainerdShim", ["Sandbox", "TTRPC", "ContainerdAPI", "OCISpec", "System", "CSystem"]),
         room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
@@ -54,8 +55,9 @@ let package = Package(
         tests("OCISpec"),
         tests("Storage", ["System"]),
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
-        tests("CloisterCommands", ["OCISpec", "System"]),
-        tests("Config"),
+        tests("CloisterCommands", ["Config", "OCISpec", "System"]),
+        tests("Config", ["System"]),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )

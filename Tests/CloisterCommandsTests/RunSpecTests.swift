@@ -1,3 +1,4 @@
+import Config
 import Glibc
 import OCISpec
 import System
@@ -130,7 +131,7 @@ import Testing
             "--network: \"host\" is not available: containers have no network yet, so leave --network out or say none."
         ),
         (["--pids-limit", "many"], "--pids-limit: \"many\" is not a whole number."),
-        (["--timeout", "0"], "--timeout: \"0\" is no time at all; give at least 1ms."),
+        (["--timeout", "0"], "--timeout: \"0\" is not a length of time; write it like 30, 90s or 1m30s."),
         (
             ["--ulimit", "files=1"],
             "--ulimit: \"files=1\" names no limit; there are \(Ulimit.names.joined(separator: ", "))."

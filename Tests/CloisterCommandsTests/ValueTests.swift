@@ -1,6 +1,7 @@
 import Testing
 
 @testable import CloisterCommands
+@testable import Config
 
 @Suite struct ValueTests {
     @Test(

@@ -1,3 +1,5 @@
+import Config
+
 /// Turns a command line into a command that is ready to run.
 ///
 /// `--flag=value`, `--flag value`, `-f value`, `-fvalue`, `-f=value`, and short flags together (`-it`); `--` ends the

@@ -59,7 +59,7 @@ struct RunCommand: Command {
         help:
             "What carries the virtual machine. auto takes KVM where it works, else slow emulation, and says so."
     )
-    var accelerator: AcceleratorWish?
+    var accelerator: Accelerator?
     @Option("kernel", value: "FILE", help: "Boot this kernel, an uncompressed vmlinux.") var kernel: String?
     @Option("boot-timeout", value: "TIME", help: "Give up when the guest has not reported in by then.")
     var bootTimeout: TimeSpan?

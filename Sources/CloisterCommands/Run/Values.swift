@@ -1,78 +1,25 @@
+import Config
 import Glibc
 
-/// A number of bytes, as Docker writes it: `512`, `64k`, `64m`, `1g`, `1.5g`; a `b` or `iB` after the letter
-/// changes nothing.
-public struct ByteSize: ArgumentValue, Equatable, Sendable {
-    public let bytes: UInt64
-
-    public init(bytes: UInt64) { self.bytes = bytes }
-
+extension ByteSize: ArgumentValue {
     public init(argument: String) throws(InvalidValue) {
-        let refused = InvalidValue("is not a size; write it like 512k, 64m or 1g")
-        let digits = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-        var unit = argument.dropFirst(digits.count).lowercased()
-        for suffix in ["ib", "b"] where unit.hasSuffix(suffix) {
-            unit.removeLast(suffix.count)
-            break
+        guard let size = ByteSize(argument) else {
+            throw InvalidValue("is not a size; write it like 512k, 64m or 1g")
         }
-        let shifts: [String: UInt64] = ["": 0, "k": 10, "m": 20, "g": 30, "t": 40]
-        guard let shift = shifts[unit], let number = Double(digits), number.isFinite, number >= 0 else { throw refused }
-        let value = number * Double(UInt64(1) << shift)
-        guard value < Double(Int64.max) else { throw refused }
-        bytes = UInt64(value)
+        self = size
     }
 }
 
-/// A length of time: `30` is seconds; `90s`, `1m30s`, `1h`, `500ms`.
-public struct TimeSpan: ArgumentValue, Equatable, Sendable {
-    public let duration: Duration
-
-    public init(_ duration: Duration) { self.duration = duration }
-
+extension TimeSpan: ArgumentValue {
     public init(argument: String) throws(InvalidValue) {
-        let refused = InvalidValue("is not a length of time; write it like 30, 90s or 1m30s")
-        let milliseconds: [Substring: Double] = ["ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000]
-        var rest = argument[...]
-        var total = 0.0
-        if rest.isEmpty { throw refused }
-        while !rest.isEmpty {
-            let digits = rest.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-            rest = rest.dropFirst(digits.count)
-            let unit = rest.prefix { $0.isLetter }
-            rest = rest.dropFirst(unit.count)
-            let alone = unit.isEmpty && digits.count == argument.count
-            guard let number = Double(digits), let scale = milliseconds[alone ? "s" : unit] else { throw refused }
-            total += number * scale
+        guard let span = TimeSpan(argument) else {
+            throw InvalidValue("is not a length of time; write it like 30, 90s or 1m30s")
         }
-        guard total > 0 else { throw InvalidValue("is no time at all; give at least 1ms") }
-        guard total < 1e13 else { throw refused }
-        duration = .milliseconds(Int64(total.rounded(.up)))
+        self = span
     }
 }
 
-extension Duration {
-    /// `5s`, `1m30s`, `1.5s`: as a person would write it.
-    var spelled: String {
-        let parts = components
-        let milliseconds = parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
-        if milliseconds < 1000 { return "\(milliseconds)ms" }
-        let (hours, minutes, seconds) = (
-            milliseconds / 3_600_000, milliseconds / 60_000 % 60, milliseconds / 1000 % 60
-        )
-        var text = ""
-        if hours > 0 { text += "\(hours)h" }
-        if minutes > 0 { text += "\(minutes)m" }
-        let rest = milliseconds % 1000
-        if rest > 0 {
-            var fraction = String(rest + 1000).dropFirst()
-            while fraction.last == "0" { fraction.removeLast() }
-            text += "\(seconds).\(fraction)s"
-        } else if seconds > 0 || text.isEmpty {
-            text += "\(seconds)s"
-        }
-        return text
-    }
-}
+extension Accelerator: ArgumentValue {}
 
 /// A number of CPUs, with thousandths: `2`, `1.5`, `.25`.
 public struct CPUCount: ArgumentValue, Equatable, Sendable {
@@ -178,9 +125,6 @@ public enum SecurityOption: ArgumentValue, Equatable, Sendable {
         }
     }
 }
-
-/// What carries a virtual machine.
-public enum AcceleratorWish: String, ArgumentValue, CaseIterable, Sendable { case auto, kvm, emulation }
 
 public enum ListFormat: String, ArgumentValue, CaseIterable, Sendable { case table, json }
 

@@ -1,7 +1,7 @@
 /// Finds what was probably meant.
-enum Suggestion {
+public enum Suggestion {
     /// The candidate that differs by the fewest edits, when they are few enough to be a slip.
-    static func nearest(to word: String, among candidates: [String]) -> String? {
+    public static func nearest(to word: String, among candidates: [String]) -> String? {
         let scored = candidates.map { (distance(word, $0), $0) }
         guard let best = scored.min(by: { $0.0 < $1.0 }) else { return nil }
         return best.0 <= max(1, word.count / 3) ? best.1 : nil

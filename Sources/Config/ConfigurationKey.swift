@@ -1,0 +1,93 @@
+/// One key of the configuration file: what it is called, means, accepts and does.
+public struct ConfigurationKey: Sendable {
+    public let name: String
+    /// As it is written in the file, or in words.
+    public let standard: String
+    public let help: String
+    /// The end of the sentence "NAME must be …".
+    let accepts: String
+    /// - Returns: whether the value is acceptable.
+    let apply: @Sendable (TOMLDocument.Value, inout Configuration) -> Bool
+
+    public static let all: [ConfigurationKey] = [
+        ConfigurationKey(
+            name: "accelerator", standard: "\"auto\"",
+            help: "What carries virtual machines: \"kvm\", \"emulation\", or \"auto\" for KVM where it works.",
+            accepts: "\"auto\", \"kvm\" or \"emulation\""
+        ) { value, configuration in
+            guard case .string(let text) = value, let wish = Accelerator(rawValue: text) else { return false }
+            configuration.accelerator = wish
+            return true
+        },
+        ConfigurationKey(
+            name: "memory", standard: "\"512m\"",
+            help: "Memory of a virtual machine whose container was not given --memory. The host provides what is used.",
+            accepts: "a size from \"128m\" to \"1t\""
+        ) { value, configuration in
+            let bytes: UInt64
+            switch value {
+            case .string(let text):
+                guard let size = ByteSize(text) else { return false }
+                bytes = size.bytes
+            case .integer(let number):
+                guard let size = UInt64(exactly: number) else { return false }
+                bytes = size
+            default: return false
+            }
+            let bounds = Configuration.memoryBounds
+            guard bytes >= bounds.least, bytes <= bounds.most else { return false }
+            // Whole MiB, which is what QEMU and libvirt count in.
+            configuration.memoryInBytes = ((bytes + (1 << 20) - 1) >> 20) << 20
+            return true
+        },
+        ConfigurationKey(
+            name: "cpus", standard: "1", help: "CPUs of a virtual machine whose container was not given --cpus.",
+            accepts: "a whole number from 1 to 255"
+        ) { value, configuration in
+            let bounds = Configuration.cpuBounds
+            guard case .integer(let number) = value, number >= bounds.least, number <= bounds.most else { return false }
+            configuration.cpus = UInt32(number)
+            return true
+        },
+        ConfigurationKey(
+            name: "boot_timeout", standard: "\"30s\"", help: "How long a guest may take to report in.",
+            accepts: "a length of time like \"30s\" or \"1m30s\", or a whole number of seconds"
+        ) { value, configuration in
+            let text: String
+            switch value {
+            case .string(let given): text = given
+            case .integer(let number): text = "\(number)"
+            default: return false
+            }
+            guard let span = TimeSpan(text) else { return false }
+            configuration.bootTimeout = span.duration
+            return true
+        },
+        path("kernel", "the one installed with cloister", "The guest's kernel, an uncompressed vmlinux.") { path, it in
+            it.kernel = path
+        },
+        path("initramfs", "the one installed with cloister", "The guest's initramfs, with the agent in it.") {
+            path, it in
+            it.initramfs = path
+        },
+        path(
+            "state_directory", "`/run/cloister`; for others `$XDG_RUNTIME_DIR/cloister` or `/tmp/cloister-UID`",
+            "Holds a directory for each running sandbox. Keep it short: a socket's path has at most 107 bytes."
+        ) { path, it in it.stateDirectory = path },
+        path(
+            "image_directory", "`/var/lib/cloister`; for others `$XDG_DATA_HOME/cloister` or `~/.local/share/cloister`",
+            "Holds images and their unpacked layers. CLOISTER_DATA in the environment comes before it."
+        ) { path, it in it.imageDirectory = path },
+    ]
+
+    private static func path(
+        _ name: String, _ standard: String, _ help: String,
+        _ set: @escaping @Sendable (String, inout Configuration) -> Void
+    ) -> ConfigurationKey {
+        ConfigurationKey(name: name, standard: standard, help: help, accepts: "an absolute path") { value, it in
+            guard case .string(let path) = value, path.hasPrefix("/"), !path.utf8.contains(0) else { return false }
+            set(path, &it)
+            return true
+        }
+    }
+}

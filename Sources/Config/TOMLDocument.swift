@@ -1,0 +1,50 @@
+import CToml
+
+/// A TOML document as a flat list of values, in no order; keys within tables are joined by dots.
+struct TOMLDocument {
+    enum Value: Equatable {
+        case string(String)
+        case integer(Int64)
+        case float(Double)
+        case boolean(Bool)
+        /// An array, a date or a time.
+        case other
+    }
+
+    struct Entry: Equatable {
+        var key: String
+        /// From 1.
+        var line: UInt32
+        var value: Value
+    }
+
+    struct ParseError: Error {
+        var line: UInt32
+        var reason: String
+    }
+
+    var entries: [Entry] = []
+
+    init(_ bytes: [UInt8]) throws(ParseError) {
+        let parsed = bytes.withUnsafeBytes { ctoml_parse($0.bindMemory(to: CChar.self).baseAddress, $0.count) }
+        guard let document = parsed else { throw ParseError(line: 1, reason: "there is not enough memory to read it") }
+        defer { ctoml_free(document) }
+        if let reason = ctoml_error(document) {
+            throw ParseError(line: ctoml_error_line(document), reason: String(cString: reason))
+        }
+        for index in 0..<ctoml_count(document) {
+            let entry = ctoml_entry_at(document, index)
+            let value: Value
+            switch entry.kind {
+            case CTOML_STRING:
+                let bytes = UnsafeRawBufferPointer(start: entry.string, count: entry.string_length)
+                value = .string(String(decoding: bytes, as: UTF8.self))
+            case CTOML_INTEGER: value = .integer(entry.integer)
+            case CTOML_FLOAT: value = .float(entry.number)
+            case CTOML_BOOLEAN: value = .boolean(entry.boolean)
+            default: value = .other
+            }
+            entries.append(Entry(key: String(cString: entry.key), line: entry.line, value: value))
+        }
+    }
+}
