@@ -31,7 +31,8 @@ let package = Package(
 
         // The engine.
         room("OCISpec"),
-        room("Vsock", ["System"]),
+        .target(name: "CVsock"),
+        room("Vsock", ["CVsock", "CSystem", "System"]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         room("Hypervisor", ["CLibvirt", "System"]),
         room("Storage", ["System"]),
