@@ -5,12 +5,19 @@ import hashlib
 import io
 import json
 import os
+import pathlib
 import shutil
+import subprocess
 import tarfile
 
 
 def digest(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path):
+    with open(path, "rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_json(value):
@@ -73,6 +80,24 @@ class Image:
         self.diff_ids.append(diff_id or digest(tar))
         return self
 
+    def add_layer_file(self, path, compression="gzip"):
+        """As `add_layer`, for a tar too large for memory, which must stay until the image is written."""
+        self.diff_ids.append(file_digest(path))
+        blob, suffix = path, ""
+        if compression == "gzip":
+            blob, suffix = path + ".gz", "+gzip"
+            with open(path, "rb") as source, open(blob, "wb") as raw, \
+                    gzip.GzipFile("", "wb", 6, raw, mtime=0) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+        elif compression == "zstd":
+            blob, suffix = path + ".zst", "+zstd"
+            subprocess.run(["zstd", "-q", "-f", path, "-o", blob], check=True)
+        key = file_digest(blob)
+        self.blobs[key] = pathlib.Path(blob)
+        self.layers.append({"mediaType": "application/vnd.oci.image.layer.v1.tar" + suffix, "digest": key,
+                            "size": os.path.getsize(blob)})
+        return self
+
     def put(self, data):
         self.blobs[digest(data)] = data
         return digest(data)
@@ -114,14 +139,20 @@ class Image:
 
 
 def write_tar(path, files):
-    """Writes a tar of plain files, whole or not at all."""
+    """Writes a tar of plain files, given as bytes or by path, whole or not at all."""
     temporary = f"{path}.tmp.{os.getpid()}"
     try:
         with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             for name, data in files.items():
                 info = tarfile.TarInfo(name)
-                info.size, info.mode = len(data), 0o644
-                tar.addfile(info, io.BytesIO(data))
+                info.mode = 0o644
+                if isinstance(data, pathlib.Path):
+                    info.size = data.stat().st_size
+                    with open(data, "rb") as file:
+                        tar.addfile(info, file)
+                else:
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
