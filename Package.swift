@@ -34,7 +34,7 @@ let package = Package(
         .target(name: "CVsock"),
         room("Vsock", ["CVsock", "CSystem", "System"]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
-        room("Hypervisor", ["CLibvirt", "System"]),
+        room("Hypervisor", ["CLibvirt", "CSystem", "System"]),
         room("Storage", ["System"]),
         room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System"]),
 

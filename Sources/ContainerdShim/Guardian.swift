@@ -1,0 +1,73 @@
+import CSystem
+import Glibc
+import System
+
+/// The parent of the sandbox's server, which does nothing but outlive it: however the server ends, whatever it started
+/// ends with it, and its files go.
+///
+/// It works because every process of a sandbox is a descendant: the server is a child subreaper, so a QEMU that
+/// daemonises stays its child; when the server is killed, the kernel gives its children to the guardian, a subreaper too.
+enum Guardian {
+    /// Signals that ask a sandbox to end. Blocked in both processes; the server waits for them.
+    static var endingSignals: sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
+        return set
+    }
+
+    /// Forks while the process is single-threaded; returns in the server, never in the guardian.
+    static func start(_ options: ServeOptions) {
+        var set = endingSignals
+        sigprocmask(SIG_BLOCK, &set, nil)
+        guard cs_set_child_subreaper() == 0 else { fail("prctl(PR_SET_CHILD_SUBREAPER)") }
+        let server = cs_fork()
+        if server < 0 { fail("fork") }
+        if server == 0 {
+            // A guardian that is killed asks the server to end in order.
+            guard cs_set_parent_death_signal(SIGTERM) == 0, cs_set_child_subreaper() == 0 else { fail("prctl") }
+            return
+        }
+        // The client's descriptors are the server's business alone: its end of the lifeline and the streams must close
+        // with the server.
+        for descriptor in Int32(3)...Int32(63) where descriptor != InheritedDescriptors.lock { close(descriptor) }
+        forwardSignals(to: server)
+        let status = reap(server)
+        killDescendants()
+        for path in options.remove + [options.stateDirectory] { try? Files.removeTree(path) }
+        exit(status)
+    }
+
+    private static func fail(_ what: String) -> Never {
+        fputs("\(SystemError(what))\n", cs_stderr())
+        exit(125)
+    }
+
+    private static func forwardSignals(to server: pid_t) {
+        Thread.start("signals") {
+            var set = endingSignals
+            var number: Int32 = 0
+            while sigwait(&set, &number) == 0 { kill(server, SIGTERM) }
+        }
+    }
+
+    private static func reap(_ server: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while true {
+            let pid = waitpid(-1, &status, 0)
+            if pid == server { return cs_exited(status) != 0 ? cs_exit_code(status) : 128 + cs_term_signal(status) }
+            if pid < 0 && errno != EINTR { return 255 }
+        }
+    }
+
+    /// Kills and reaps until there is nothing left: a child that dies may hand over children of its own.
+    private static func killDescendants() {
+        while true {
+            let children = (try? Files.readText("/proc/self/task/\(getpid())/children")) ?? ""
+            for child in children.split(separator: " ") {
+                if let pid = pid_t(child) { kill(pid, SIGKILL) }
+            }
+            if waitpid(-1, nil, 0) < 0 && errno == ECHILD { return }
+        }
+    }
+}

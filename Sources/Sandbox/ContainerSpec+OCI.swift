@@ -1,0 +1,127 @@
+import AgentAPI
+import OCISpec
+
+extension ContainerSpec {
+    /// What the guest carries out of a bundle's configuration.
+    init(_ spec: RuntimeSpec) throws(SandboxError) {
+        self.init()
+        guard let process = spec.process else { throw SandboxError(.invalid, "config.json has no \"process\"") }
+        self.process = ProcessSpec(process, user: spec.annotations[RuntimeSpec.userAnnotation] ?? "")
+        hostname = spec.hostname ?? ""
+        domainname = spec.domainname ?? ""
+        readOnlyRoot = spec.root?.readonly ?? false
+        mounts = spec.mounts.map(Mount.init)
+        guard let linux = spec.linux else { return }
+        for namespace in linux.namespaces {
+            // A namespace by path is one of the host's, which no guest can join.
+            if let path = namespace.path, !path.isEmpty, namespace.type != "network" {
+                throw SandboxError(.invalid, "the \(namespace.type) namespace \(path) is the host's; a sandbox cannot join it")
+            }
+            namespaces.append(namespace.type)
+        }
+        resources = linux.resources.map(Resources.init) ?? Resources()
+        seccomp = linux.seccomp.map(Seccomp.init)
+        maskedPaths = linux.maskedPaths
+        readOnlyPaths = linux.readonlyPaths
+        sysctls = linux.sysctl
+        devices = linux.devices.map(Device.init)
+        rootfsPropagation = linux.rootfsPropagation ?? ""
+    }
+}
+
+extension ProcessSpec {
+    init(_ process: RuntimeSpec.Process, user: String) {
+        self.init()
+        terminal = process.terminal
+        rows = process.consoleSize?.height ?? 0
+        columns = process.consoleSize?.width ?? 0
+        self.user = user
+        uid = process.user.uid
+        gid = process.user.gid
+        umask = process.user.umask
+        additionalGids = process.user.additionalGids
+        arguments = process.args
+        environment = process.env
+        workingDirectory = process.cwd
+        if let sets = process.capabilities {
+            capabilities.bounding = sets.bounding
+            capabilities.effective = sets.effective
+            capabilities.permitted = sets.permitted
+            capabilities.inheritable = sets.inheritable
+            capabilities.ambient = sets.ambient
+        }
+        rlimits = process.rlimits.map { limit in
+            var result = Rlimit()
+            result.type = limit.type
+            result.soft = limit.soft
+            result.hard = limit.hard
+            return result
+        }
+        noNewPrivileges = process.noNewPrivileges
+        oomScoreAdjustment = process.oomScoreAdj.map(Int32.init(clamping:))
+    }
+}
+
+extension Mount {
+    init(_ mount: RuntimeSpec.Mount) {
+        self.init()
+        destination = mount.destination
+        type = mount.type ?? ""
+        source = mount.source ?? ""
+        options = mount.options
+    }
+}
+
+extension Resources {
+    init(_ resources: RuntimeSpec.Resources) {
+        self.init()
+        memoryLimitInBytes = resources.memory?.limit
+        memorySwapInBytes = resources.memory?.swap
+        memoryReservationInBytes = resources.memory?.reservation
+        cpuShares = resources.cpu?.shares
+        cpuQuotaInMicroseconds = resources.cpu?.quota
+        cpuPeriodInMicroseconds = resources.cpu?.period
+        cpus = resources.cpu?.cpus ?? ""
+        memoryNodes = resources.cpu?.mems ?? ""
+        pidsLimit = resources.pids?.limit
+        unified = resources.unified
+    }
+}
+
+extension Device {
+    init(_ device: RuntimeSpec.Device) {
+        self.init()
+        path = device.path
+        type = device.type
+        major = device.major ?? 0
+        minor = device.minor ?? 0
+        fileMode = device.fileMode ?? 0o666
+        uid = device.uid ?? 0
+        gid = device.gid ?? 0
+    }
+}
+
+extension Seccomp {
+    init(_ profile: SeccompProfile) {
+        self.init()
+        defaultAction = profile.defaultAction.rawValue
+        defaultErrno = profile.defaultErrnoRet
+        architectures = profile.architectures
+        flags = profile.flags
+        rules = profile.syscalls.map { rule in
+            var result = Rule()
+            result.names = rule.names
+            result.action = rule.action.rawValue
+            result.errno = rule.errnoRet
+            result.arguments = rule.args.map { argument in
+                var result = Argument()
+                result.index = argument.index
+                result.value = argument.value
+                result.valueTwo = argument.valueTwo ?? 0
+                result.comparison = argument.op.rawValue
+                return result
+            }
+            return result
+        }
+    }
+}

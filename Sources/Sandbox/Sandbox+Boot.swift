@@ -1,0 +1,107 @@
+import AgentAPI
+import Glibc
+import Hypervisor
+import System
+import TTRPC
+import Vsock
+
+extension Sandbox {
+    /// Starts the machine with these disks and waits for the agent. A failure undoes everything.
+    /// - Throws: `SandboxError`, whose sentence names the cause and the remedy as far as they are known.
+    public func boot(disks: [Hypervisor.Disk]) throws(SandboxError) {
+        try state.withLock { state throws(SandboxError) in
+            guard case .idle = state.phase else { throw SandboxError(.wrongState, "the sandbox has already been started") }
+            state.phase = .booting
+        }
+        do {
+            try bootMachine(disks)
+        } catch {
+            stop(failure: "\(error)")
+            throw error as? SandboxError ?? SandboxError(.failed, "\(error)")
+        }
+    }
+
+    private func bootMachine(_ disks: [Hypervisor.Disk]) throws {
+        let accelerator = configuration.accelerator.resolve()
+        state.withLock { $0.accelerator = (accelerator.accelerator, accelerator.reason) }
+
+        /// What ends the waiting, whichever comes first.
+        enum Arrival {
+            case agent(FileDescriptor)
+            case end(String)
+        }
+        let arrival = Guarded<Arrival?>(nil)
+        let device = try VsockDevice(socketPath: configuration.vsockSocket)
+        state.withLock { $0.device = device }
+        device.listen(port: Agent.controlPort) { _ in
+            // The agent dials once; whatever else in the guest tries later is refused.
+            device.unlisten(port: Agent.controlPort)
+            guard let (ours, devices) = try? makeSocketPair() else { return nil }
+            arrival.withLock { $0 = $0 ?? .agent(ours) }
+            return StreamEnds(input: devices, output: devices, onClosed: nil)
+        }
+
+        let machine = VirtualMachine(
+            configuration: machineConfiguration(accelerator.accelerator, disks), root: configuration.libvirtRoot,
+            capabilityCache: configuration.capabilityCache)
+        state.withLock { $0.machine = machine }
+        machine.onExit { [weak self] reason in
+            arrival.withLock { $0 = $0 ?? .end(reason) }
+            self?.machineEnded(reason)
+        }
+        try machine.start { self.timings.record($0, $1) }
+
+        let started = Clock.monotonic
+        switch arrival.wait(timeout: configuration.bootTimeout, until: { $0 }) {
+        case .agent(let descriptor):
+            let client = Client(descriptor)
+            try greet(client, since: started)
+            state.withLock { state in
+                if case .booting = state.phase { state.phase = .running(Guest(client: client, device: device)) }
+            }
+            client.onClose { [weak self] in self?.agentLeft() }
+        case .end(let reason):
+            throw bootFailure("the virtual machine ended before its agent reported in (\(reason))")
+        case nil:
+            throw bootFailure("the guest did not report in within \(configuration.bootTimeout.milliseconds / 1000) s")
+        }
+        _ = try guest()
+    }
+
+    private func greet(_ client: Client, since started: Duration) throws {
+        timings.record("kernel and agent start", Clock.monotonic - started)
+        let start = Clock.monotonic
+        var request = HelloRequest()
+        request.version = Agent.version
+        request.realtimeInNanoseconds = UInt64(Clock.realtime.nanoseconds)
+        request.entropy = (0..<32).map { _ in UInt8.random(in: 0...255) }
+        let response: HelloResponse
+        do { response = try client.call(Agent.hello, request, timeout: configuration.bootTimeout) } catch {
+            throw bootFailure("the agent answered the first call with an error: \(error)")
+        }
+        guard response.version == Agent.version else {
+            throw SandboxError(
+                .failed,
+                "the guest's agent speaks version \(response.version) of the contract and this program \(Agent.version); rebuild with `make build`")
+        }
+        timings.record("agent hello", Clock.monotonic - start)
+    }
+
+    private func machineConfiguration(_ accelerator: Accelerator, _ disks: [Hypervisor.Disk]) -> MachineConfiguration {
+        MachineConfiguration(
+            name: configuration.id, accelerator: accelerator, memoryInBytes: configuration.memoryInBytes,
+            vcpus: configuration.vcpus, kernel: configuration.kernel, initramfs: configuration.initramfs,
+            commandLine: KernelCommandLine.words(vcpus: configuration.vcpus), disks: disks,
+            vsockSocket: configuration.vsockSocket, consoleLog: configuration.consoleLog)
+    }
+
+    /// QEMU is gone; what waits for the guest learns it from the closed control connection.
+    private func machineEnded(_ reason: String) {
+        stop(failure: "the sandbox's virtual machine ended: \(reason)")
+    }
+
+    /// The control connection closed: the guest has powered off, or its agent is gone, which its kernel does not survive.
+    private func agentLeft() {
+        stop(failure: "the guest's agent ended; the end of its console:\n\(consoleTail())")
+    }
+}

@@ -1,0 +1,74 @@
+import AgentAPI
+import Glibc
+import Hypervisor
+import OCISpec
+import System
+import TTRPC
+import Vsock
+
+/// One virtual machine and what serves it on the host. It boots once, holds containers, and stops once.
+///
+/// Safe from any thread: what changes is behind `state`; calls to the guest block their own thread.
+public final class Sandbox: Sendable {
+    enum Phase {
+        case idle
+        case booting
+        case running(Guest)
+        /// Why it ended by itself; nil when it was asked to.
+        case stopped(failure: String?)
+    }
+
+    struct State {
+        var phase = Phase.idle
+        var containers: [String: Container] = [:]
+        var machine: VirtualMachine?
+        var device: VsockDevice?
+        var accelerator: (Accelerator, reason: String)?
+    }
+
+    /// What talks to a running guest.
+    struct Guest: Sendable {
+        let client: Client
+        let device: VsockDevice
+    }
+
+    public let configuration: SandboxConfiguration
+    public let timings = Timings()
+    let state = Guarded(State())
+
+    public init(_ configuration: SandboxConfiguration) { self.configuration = configuration }
+
+    /// Why the sandbox ended by itself; nil while it lives or when it was asked to stop.
+    public var failure: String? {
+        state.withLock { if case .stopped(let failure) = $0.phase { failure } else { nil } }
+    }
+
+    /// What runs the guest, and why; nil before the start.
+    public var accelerator: (Accelerator, reason: String)? { state.withLock { $0.accelerator } }
+
+    func guest() throws(SandboxError) -> Guest {
+        try state.withLock { state throws(SandboxError) in
+            switch state.phase {
+            case .running(let guest): return guest
+            case .idle, .booting: throw SandboxError(.wrongState, "the sandbox has not started yet")
+            case .stopped(let failure): throw SandboxError(.wrongState, failure ?? "the sandbox has stopped")
+            }
+        }
+    }
+
+    /// Ends the virtual machine and everything that served it. Idempotent; blocks until QEMU is gone.
+    public func stop() { stop(failure: nil) }
+
+    func stop(failure: String?) {
+        let (machine, device) = state.withLock { state in
+            if case .stopped = state.phase {} else { state.phase = .stopped(failure: failure) }
+            defer {
+                state.machine = nil
+                state.device = nil
+            }
+            return (state.machine, state.device)
+        }
+        machine?.destroy()
+        device?.stop()
+    }
+}
