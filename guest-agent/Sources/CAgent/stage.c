@@ -50,10 +50,9 @@ int ca_mount_setattr(int fd, int recursive, uint64_t set, uint64_t clear) {
 }
 
 void ca_reset_signals(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    for (int number = 1; number < NSIG; number++) sigaction(number, &action, NULL);
+    // The kernel's own call: the C library hides two signals, which a program must not inherit ignored either.
+    struct { void *handler; unsigned long flags; void *restorer; uint64_t mask; } action = {SIG_DFL, 0, NULL, 0};
+    for (int number = 1; number < NSIG; number++) syscall(SYS_rt_sigaction, number, &action, NULL, sizeof action.mask);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

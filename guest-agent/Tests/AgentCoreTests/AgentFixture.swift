@@ -18,13 +18,22 @@ final class AgentFixture {
         guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
         directory = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let listener = try UnixSocket.listen("\(directory)/\(Agent.controlPort)")
+        // A control group of its own, seen as the root of all, with the agent in a leaf of it.
         let script = """
-            mount -t proc proc /proc && mount -t tmpfs tmpfs /run && mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 1
-            "$@"; exit
+            mount -t cgroup2 cgroup2 /mnt && mkdir /mnt/$1 && echo 0 > /mnt/$1/cgroup.procs || exit 1
+            exec unshare --mount --cgroup sh -c '
+                mkdir /mnt/$1/agent && echo 0 > /mnt/$1/agent/cgroup.procs && umount /mnt || exit 1
+                shift; exec unshare --pid --uts --fork --kill-child sh -c "
+                    mount -t proc proc /proc && mount -t tmpfs tmpfs /run &&
+                    mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 1
+                    $1 serve $2; exit"
+            ' sh "$@"
             """
         agent = try ChildProcess.spawn(
             "/usr/bin/unshare",
-            ["--mount", "--pid", "--uts", "--fork", "--kill-child", "sh", "-c", script, "sh", Self.program, "serve", directory])
+            ["--mount", "sh", "-c", script, "sh", Self.groupName(directory), Self.program, directory])
+        var waiting = pollfd(fd: listener.raw, events: Int16(POLLIN), revents: 0)
+        guard poll(&waiting, 1, 20_000) == 1 else { throw SystemError("accept", "the agent", errno: ETIMEDOUT) }
         client = Client(try UnixSocket.accept(listener))
     }
 
@@ -40,8 +49,12 @@ final class AgentFixture {
         client.close()
         agent.signal(SIGKILL)
         _ = agent.wait()
+        let clean = "mount -t cgroup2 cgroup2 /mnt && find /mnt/$1 -depth -type d -exec rmdir {} +"
+        _ = try? ChildProcess.spawn("/usr/bin/unshare", ["--mount", "sh", "-c", clean, "sh", Self.groupName(directory)]).wait()
         try? Files.removeTree(directory)
     }
+
+    private static func groupName(_ directory: String) -> String { String(directory.split(separator: "/")[1]) }
 
     /// A stream the agent is to dial.
     func stream() throws -> (port: UInt32, listener: FileDescriptor) {

@@ -33,7 +33,8 @@ struct ca_spawn {
 };
 
 // clone3(2) with CLONE_PIDFD, then execveat(2). Returns the child's pid and its pidfd, or -1 with errno. A child that
-// cannot execute the program exits with 127.
+// cannot execute the program exits with 127. In a new user namespace every number is itself: it separates capabilities,
+// not numbers.
 pid_t ca_spawn(const struct ca_spawn *spawn, int *pidfd);
 
 // CLONE_NEW* by their names in the runtime specification; 0 for an unknown one.
