@@ -69,6 +69,12 @@ extension ImageStore {
             try? Files.removeTree(path)
             lock.release()
         }
+        // Lists that were being written when their writer died.
+        let references = try FileLock.acquire(location.referencesLock, .exclusive)
+        defer { references.release() }
+        for name in try Files.list(location.root) where name.hasPrefix("references.json.tmp.") {
+            unlink("\(location.root)/\(name)")
+        }
         return freed
     }
 }

@@ -39,6 +39,9 @@ public struct UnpackResult: Sendable, Equatable {
 
 extension ImageStore {
     /// The image's layers as disks, lowest first, unpacked where they are not yet. They stay while the objects live.
+    ///
+    /// A layer that an image has more than once comes once, where it is uppermost: what it holds and hides there, it held
+    /// and hid before, and overlayfs takes no directory twice.
     /// - Throws: what the builder throws; `ImageError` for a layer that is not what the image promises. Disks of layers
     ///   that did come out well are kept.
     public func ensureLayers(_ image: StoredImage, builder: any LayerBuilder) throws -> [LayerDisk] {
@@ -51,7 +54,8 @@ extension ImageStore {
             defer { lock.release() }
             try build(image, cache, &disks, builder)
         }
-        return try image.layers.map { layer in
+        var seen: Set<Digest> = []
+        return try image.layers.reversed().filter { seen.insert($0.diffID).inserted }.reversed().map { layer in
             guard let disk = disks[layer.diffID] else { throw ImageError("layer \(layer.digest) was not unpacked") }
             return disk
         }

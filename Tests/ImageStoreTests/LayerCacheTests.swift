@@ -74,6 +74,17 @@ import Testing
         #expect(builder.count == 3)
     }
 
+    @Test func aLayerThatComesTwiceIsStackedOnce() throws {
+        var twice = ImageFixture(name: "docker.io/library/twice:latest")
+        twice.layers = [twice.layers[0], twice.layers[1], twice.layers[0]]
+        try store.load(from: try workspace.write("twice.tar", tar(twice.layout)))
+        let image = try store.resolve("twice")
+        #expect(image.layers.count == 3)
+        let names = try store.ensureLayers(image, builder: FakeBuilder()).map(\.path)
+        let cache = LayerCache(store.location)
+        #expect(names == [1, 0].map { cache.path(image.layers[$0].diffID) })
+    }
+
     @Test func aLayerThatIsNotWhatTheImagePromises() throws {
         let other = Digest.of([9])
         let builder = FakeBuilder(answer: { _ in other })

@@ -57,10 +57,12 @@ import Testing
         try Files.makeDirectories(stale)
         try Files.write(stale + "/1", [1])
         try Files.write(store.location.blobs + "/" + Digest.of([1]).hex, [1])
+        try Files.write(store.location.references + ".tmp.1.2", [1])
         let live = try TemporaryArea(store.location)
         try store.collect()
         #expect(try Files.list(store.location.temporary).map { "\(store.location.temporary)/\($0)" } == [live.path])
         #expect(try Files.list(store.location.blobs).isEmpty)
+        #expect(!Files.exists(store.location.references + ".tmp.1.2"))
     }
 
     @Test func manyLoadAndRemoveAtOnce() throws {
@@ -102,6 +104,21 @@ import Testing
         #expect(try store.list().isEmpty)
         try store.load(from: workspace.path + "/image.tar")
         #expect(try store.resolve("fixture").manifestDigest == manifest)
+    }
+
+    @Test func detailsSayWhatIsKnown() throws {
+        let workspace = try Workspace()
+        let store = try workspace.store()
+        let path = try workspace.write("image.tar", tar(ImageFixture().layout))
+        try store.load(from: path)
+        try store.load(from: path, name: "quay.io/a/b:c")
+        let details = try store.inspect("fixture")
+        #expect(details.names == ["fixture:latest", "quay.io/a/b:c"])
+        #expect(details.id == Digest.of(ImageFixture().manifest).description)
+        #expect(details.platform == Platform.guest.description)
+        #expect(details.config.Cmd == ["sh"])
+        #expect(details.layers.map(\.unpacked) == [false, false])
+        #expect(details.sizeInBytes == Int64(ImageFixture().layers.reduce(0) { $0 + $1.count }))
     }
 
     @Test func theStandardPlace() throws {
