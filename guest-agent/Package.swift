@@ -20,6 +20,10 @@ let package = Package(
             name: "LayerUnpack", dependencies: ["CLayerUnpack", .product(name: "AgentAPI", package: "cloister")]),
         .executableTarget(name: "cloister-agent", dependencies: ["AgentCore", "CAgent"]),
         .testTarget(name: "AgentCoreTests", dependencies: ["AgentCore", "CAgent"]),
+        .testTarget(
+            name: "LayerUnpackTests",
+            dependencies: ["LayerUnpack", "CLayerUnpack", .product(name: "AgentAPI", package: "cloister")],
+            exclude: ["layers.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,7 @@
 /// Where an entry goes, as the archive names it, made relative to the layer's root: bytes, in no encoding.
 ///
-/// Absolute names are taken as relative, `.` and empty components dropped, `a/../b` shortened, as container engines do; a
-/// name that climbs above the root is refused.
+/// Absolute names are taken as relative, `.` and empty components dropped, `a/../b` shortened, as container engines do;
+/// a name that climbs above the root is refused.
 struct EntryPath {
     /// Directory and name, each ending in NUL for system calls. The root has neither; its children have no directory.
     let parent: [CChar]

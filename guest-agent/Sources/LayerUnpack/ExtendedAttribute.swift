@@ -20,7 +20,8 @@ struct AccessListEntry {
     private let permissions: UInt16
     private let id: UInt32
 
-    /// - Returns: nil for a user or group known by name only: names mean nothing outside the image, so nothing is granted.
+    /// - Returns: nil for a user or group known by name only: names mean nothing outside the image, so nothing is
+    /// granted.
     init?(archiveTag: Int32, permissions: Int32, id: Int32) {
         switch archiveTag {
         case ARCHIVE_ENTRY_ACL_USER_OBJ: tag = 0x01

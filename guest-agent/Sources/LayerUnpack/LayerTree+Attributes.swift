@@ -4,8 +4,8 @@ import System
 
 /// Extended attributes, and the marks that overlayfs reads.
 extension LayerTree {
-    /// The named siblings in lower layers are gone: a character device 0:0. Whiteouts say nothing of the layer they are in,
-    /// so a sibling of this layer stays, and of a directory only what lower layers have in it is hidden.
+    /// The named siblings in lower layers are gone: a character device 0:0. Whiteouts say nothing of the layer they are
+    /// in, so a sibling of this layer stays, and of a directory only what lower layers have in it is hidden.
     func addWhiteout(_ path: EntryPath, _ name: [CChar]) throws(LayerUnpackError) {
         let parent = try openParent(path)
         if mknodat(parent, name, S_IFCHR, 0) == 0 { return }
@@ -48,8 +48,7 @@ extension LayerTree {
         switch code {
         // The kernel or the filesystem has no such namespace: so it is for container engines.
         case EOPNOTSUPP: return
-        case ENOSPC where hasSpace: fallthrough
-        case E2BIG, ERANGE:
+        case ENOSPC where hasSpace, E2BIG, ERANGE:
             throw .refused(entry: entry.description, reason: "its extended attribute \(name) is too large")
         case EINVAL, EPERM:
             throw .refused(

@@ -23,7 +23,8 @@ extension LayerTree {
         return fd
     }
 
-    /// Makes the missing directories on an entry's way, following links within the tree also where they lead nowhere yet.
+    /// Makes the missing directories on an entry's way, following links within the tree also where they lead nowhere
+    /// yet.
     private func makeDirectories(_ path: EntryPath) throws(LayerUnpackError) {
         let slash = CChar(bitPattern: UInt8(ascii: "/"))
         let dot = CChar(bitPattern: UInt8(ascii: "."))
@@ -114,7 +115,9 @@ extension LayerTree {
         if fstat(fd, &info) == 0 { pending[info.st_ino] = nil }
         while let item = readdir(listing) {
             let child = withUnsafePointer(to: &item.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1)) }
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+                }
             }
             if child == [46, 0] || child == [46, 46, 0] { continue }
             try removeTree(child, in: fd, path)

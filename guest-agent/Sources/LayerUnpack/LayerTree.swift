@@ -4,8 +4,8 @@ import System
 
 /// The tree a layer is unpacked into. One thread's, and nobody else writes to the tree meanwhile.
 ///
-/// Every path of the archive is resolved by the kernel with the tree as its root (openat2, RESOLVE_IN_ROOT), and only to
-/// open the directory an entry lies in; the entry itself is made by name in that directory, never through a link.
+/// Every path of the archive is resolved by the kernel with the tree as its root (openat2, RESOLVE_IN_ROOT), and only
+/// to open the directory an entry lies in; the entry itself is made by name in that directory, never through a link.
 final class LayerTree {
     let root: Int32
     private(set) var contentInBytes: UInt64 = 0
@@ -15,8 +15,8 @@ final class LayerTree {
     var parentPath: [CChar] = []
     var parentIsSetgid = false
 
-    /// Directories' times and default access control lists, by inode number: set at the end, since making what is in them
-    /// changes the one and inherits the other.
+    /// Directories' times and default access control lists, by inode number: set at the end, since making what is in
+    /// them changes the one and inherits the other.
     var pending: [ino_t: Pending] = [:]
     struct Pending {
         let path: EntryPath
@@ -75,7 +75,8 @@ final class LayerTree {
     /// Sets what had to wait for the last entry.
     func finish() throws(LayerUnpackError) {
         for (inode, item) in pending {
-            // A directory that can no longer be reached by its path, or has made way for another, is not worth an error.
+            // A directory that can no longer be reached by its path, or has made way for another, is not worth an
+            // error.
             let fd = lu_open_readable_in_root(root, item.path.whole)
             if fd < 0 { continue }
             defer { close(fd) }
@@ -182,7 +183,8 @@ final class LayerTree {
 
     private func addHardLink(_ path: EntryPath, to raw: UnsafePointer<CChar>) throws(LayerUnpackError) {
         guard let target = EntryPath(raw), !target.isRoot else {
-            throw .refused(entry: path.description, reason: "it is a hard link out of the layer, to \"\(name(of: raw))\"")
+            throw .refused(
+                entry: path.description, reason: "it is a hard link out of the layer, to \"\(name(of: raw))\"")
         }
         let parent = try openParent(path)
         var source = parent

@@ -51,12 +51,14 @@ public enum LayerUnpackError: Error, Equatable, CustomStringConvertible, Sendabl
     /// What libarchive's words mean to the user. They are hostile text where they quote the archive.
     static func archive(_ message: String) -> LayerUnpackError {
         if message.utf8.isEmpty { return .damaged("it cannot be decoded") }
-        if contains(message, "runcated") { return .truncated }
+        // The second is how liblzma sees an early end.
+        if contains(message, "runcated") || contains(message, "No progress is possible") { return .truncated }
         return .damaged(printable(message.utf8))
     }
 }
 
-/// Whether `text` contains `part`. The standard library's own needs the string-processing library, which the agent lacks.
+/// Whether `text` contains `part`. The standard library's own needs the string-processing library, which the agent
+/// lacks.
 func contains(_ text: String, _ part: String) -> Bool {
     let text = Array(text.utf8)
     let part = Array(part.utf8)

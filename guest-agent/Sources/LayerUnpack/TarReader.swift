@@ -34,8 +34,8 @@ final class TarReader {
         switch archive_read_next_header(archive, &entry) {
         case ARCHIVE_EOF: return nil
         case ARCHIVE_OK: break
-        // A name that is not ASCII cannot be converted to the "C" locale, for which libarchive warns and keeps its bytes. All
-        // other warnings are of damaged headers that it ignores, where names and sizes would come out wrong.
+        // A name that is not ASCII cannot be converted to the "C" locale, for which libarchive warns and keeps its
+        // bytes. All other warnings are of damaged headers that it ignores, where names and sizes would come out wrong.
         case ARCHIVE_WARN where contains(message, "can't be converted from"): break
         default:
             if let fault = stream.fault { throw fault }

@@ -11,13 +11,13 @@ public struct UnpackedLayer: Equatable, Sendable {
     public var contentInBytes: UInt64 = 0
 }
 
-/// Unpacks one image layer (image-spec layer.md) into an empty directory, as an overlay's layer: whiteouts become overlayfs
-/// whiteouts, opaque markers become `trusted.overlay.opaque`.
+/// Unpacks one image layer (image-spec layer.md) into an empty directory, as an overlay's layer: whiteouts become
+/// overlayfs whiteouts, opaque markers become `trusted.overlay.opaque`.
 ///
-/// The archive is hostile: nothing outside `directory` can be reached, whatever its entries say. What a valid layer has, it
-/// gets: owners, modes, times, links, devices, extended attributes, access control lists and holes. Left out are
-/// extended attributes `trusted.overlay.*` (they would speak to the overlay in the layer's name), file flags and sockets.
-/// Blocks until done; needs `/proc` and the rights of root. Nothing is synced: that is the caller's, once.
+/// The archive is hostile: nothing outside `directory` can be reached, whatever its entries say. What a valid layer
+/// has, it gets: owners, modes, times, links, devices, extended attributes, access control lists and holes. Left out
+/// are extended attributes `trusted.overlay.*` (they would speak to the overlay in the layer's name), file flags and
+/// sockets. Blocks until done; needs `/proc` and the rights of root. Nothing is synced: that is the caller's, once.
 ///
 /// - Parameters:
 ///   - blob: Read from its first byte by pread(2); tar, plain or compressed with gzip, zstd or xz.
@@ -26,8 +26,8 @@ public struct UnpackedLayer: Equatable, Sendable {
 public func unpackLayer(
     blob: Int32, sizeInBytes: UInt64, into directory: Int32
 ) throws(LayerUnpackError) -> UnpackedLayer {
-    // In the "C" locale libarchive leaves names in the archive's own bytes; in any other it rewrites them (composed accents,
-    // replacements for invalid UTF-8).
+    // In the "C" locale libarchive leaves names in the archive's own bytes; in any other it rewrites them (composed
+    // accents, replacements for invalid UTF-8).
     let locale = lu_use_c_locale()
     defer { lu_restore_locale(locale) }
 

@@ -1,5 +1,5 @@
-// What unpacking a layer needs of C: libarchive and nettle, whose headers come with no module maps, and calls that Swift
-// cannot import because they are variadic or declared under _GNU_SOURCE.
+// What unpacking a layer needs of C: libarchive and nettle, whose headers come with no module maps, and calls that
+// Swift cannot import because they are variadic or declared under _GNU_SOURCE.
 #pragma once
 #include <archive.h>
 #include <archive_entry.h>
