@@ -12,7 +12,7 @@ let package = Package(
         .target(name: "CAgent", linkerSettings: [.linkedLibrary("seccomp")]),
         .target(
             name: "AgentCore",
-            dependencies: ["CAgent", .product(name: "AgentAPI", package: "cloister")]),
+            dependencies: ["CAgent", "LayerUnpack", .product(name: "AgentAPI", package: "cloister")]),
         .target(
             name: "CLayerUnpack",
             linkerSettings: ["archive", "z", "zstd", "lzma", "nettle"].map { .linkedLibrary($0) }),

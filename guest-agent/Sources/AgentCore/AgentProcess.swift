@@ -69,6 +69,7 @@ final class AgentProcess: Sendable {
                 if self.ownsGuest { Guest.powerOff() }
                 return Empty()
             },
+            .on(Agent.unpackLayer) { try self.unpack($0) },
             .on(Agent.createContainer) { try self.create($0) },
             .on(Agent.createProcess) { try self.container($0.containerID).createProcess($0) },
             .on(Agent.startProcess) { try self.process($0).start() },

@@ -85,3 +85,5 @@ pid_t ca_reap(int *status, int block) {
     while (pid < 0 && errno == EINTR);
     return pid;
 }
+
+int ca_syncfs(int fd) { return syncfs(fd); }

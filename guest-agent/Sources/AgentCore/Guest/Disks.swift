@@ -103,6 +103,16 @@ final class Disks: Sendable {
         rmdir(path)
     }
 
+    /// Unmounts what `mountWritable` mounted and reports if that, and hence what was written, failed.
+    static func unmountOrFail(_ path: String) throws(SystemError) {
+        let disk = try FileDescriptor.open(path, O_RDONLY | ca_o_directory)
+        // umount(2) writes everything back but does not say whether it could.
+        try syscall("sync", path) { ca_syncfs(disk.raw) }
+        disk.close()
+        try syscall("umount", path) { umount2(path, 0) }
+        rmdir(path)
+    }
+
     private static func makeMountPoint(_ state: inout State) throws(SystemError) -> String {
         let path = "\(directory)/\(state.nextNumber)"
         state.nextNumber += 1

@@ -50,6 +50,8 @@ int ca_uevent_socket(void);
 int ca_loopback_up(void);
 // RNDADDENTROPY: mixes bytes into the kernel's generator and credits them.
 int ca_add_entropy(const void *bytes, size_t length);
+// syncfs(2).
+int ca_syncfs(int fd);
 // sync(2) is the caller's. Does not return when it succeeds.
 int ca_power_off(void);
 // mallopt: one arena, for the sake of a small guest's memory.

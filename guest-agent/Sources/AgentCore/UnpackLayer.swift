@@ -1,0 +1,47 @@
+import AgentAPI
+import CAgent
+import Glibc
+import LayerUnpack
+import System
+import TTRPC
+
+extension AgentProcess {
+    /// Unpacks one layer from its disk onto an empty one. The answer comes when the target is unmounted, hence complete.
+    func unpack(_ request: UnpackLayerRequest) throws -> UnpackLayerResponse {
+        let devices = try disks.devices([request.blobDisk, request.targetDisk])
+        let blob = try FileDescriptor.open(devices[request.blobDisk] ?? "", O_RDONLY)
+        var target = Disk()
+        target.serial = request.targetDisk
+        let path = try disks.mountWritable(target, device: devices[request.targetDisk])
+        let layer: UnpackedLayer
+        do {
+            let directory = try FileDescriptor.open(path, O_RDONLY | ca_o_directory)
+            layer = try unpackLayer(blob: blob.raw, sizeInBytes: request.blobSizeInBytes, into: directory.raw)
+        } catch {
+            let size = Self.sizeInMebibytes(path)
+            Disks.unmount(path)
+            guard let error = error as? LayerUnpackError else { throw error }
+            throw Self.rpcError(error, diskSizeInMebibytes: size)
+        }
+        try Disks.unmountOrFail(path)
+        var response = UnpackLayerResponse()
+        response.diffID = layer.diffID
+        response.entries = layer.entries
+        response.contentInBytes = layer.contentInBytes
+        return response
+    }
+
+    private static func sizeInMebibytes(_ path: String) -> UInt64 {
+        var info = statvfs()
+        guard statvfs(path, &info) == 0 else { return 0 }
+        return UInt64(info.f_blocks) * UInt64(info.f_frsize) >> 20
+    }
+
+    private static func rpcError(_ error: LayerUnpackError, diskSizeInMebibytes size: UInt64) -> RPCError {
+        switch error {
+        case .diskFull: RPCError(.resourceExhausted, "the layer unpacks to more than the disk's size of \(size) MiB")
+        case .notATar, .truncated, .damaged, .refused: RPCError(.invalidArgument, error.description)
+        case .unreadable, .failed: RPCError(.internal, error.description)
+        }
+    }
+}
