@@ -46,7 +46,7 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "Storage", "System"]),
-        room("CloisterCommands", ["ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
+        room("CloisterCommands", ["CSystem", "ContainerdAPI", "ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
         .executableTarget(name: "containerd-shim-cloister-v2", dependencies: ["ContainerdShim"]),
 

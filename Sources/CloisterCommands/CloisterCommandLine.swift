@@ -1,10 +1,13 @@
 import Glibc
+import SandboxClient
 
 /// `cloister`: everything its `main` does.
 public enum CloisterCommandLine {
     /// - Parameter arguments: with the program's name first.
     /// - Returns: the exit status.
     public static func main(_ arguments: [String]) -> Int32 {
+        // A reader that left is an error of the write, not the end of this process.
+        signal(SIGPIPE, SIG_IGN)
         do {
             switch try CommandLineParser(root: RootCommand.self).parse(Array(arguments.dropFirst())) {
             case .help(let path):
@@ -26,12 +29,23 @@ public enum CloisterCommandLine {
         switch error {
         case let code as ExitCode: return code.value
         case let error as UserError:
-            Output.error("cloister: \(error)\n")
+            say(error.description)
             return error.exitCode
+        case let error as RunError:
+            say(error.description)
+            return error.exitStatus
         default:
-            Output.error("cloister: \(error)\n")
+            say("\(error)")
             return ExitCode.failure.value
         }
+    }
+
+    private static func say(_ sentence: String) {
+        var text = sentence
+        while text.last?.isNewline == true { text.removeLast() }
+        // Errors of the rooms below are sentences without their full stop; a log's last line is to stay as it is.
+        if !text.contains("\n"), let last = text.last, !".!?".contains(last) { text += "." }
+        Output.error("cloister: \(text)\n")
     }
 }
 

@@ -58,7 +58,12 @@ public struct Installation: Equatable, Sendable {
     ) throws(ConfigurationError) -> String {
         let candidates =
             given.map { [$0] } ?? ["\(directory)/\(name)", "\(Files.parent(of: directory))/lib/cloister/\(name)"]
-        for path in candidates where access(path, executable ? R_OK | X_OK : R_OK) == 0 { return path }
+        for path in candidates where access(path, executable ? R_OK | X_OK : R_OK) == 0 {
+            // Whole, since others than this process open it.
+            guard let real = realpath(path, nil) else { throw ConfigurationError("\(SystemError("open", path)).") }
+            defer { free(real) }
+            return String(cString: real)
+        }
         if given != nil {
             throw ConfigurationError(
                 "\(SystemError("open", candidates[0])); give a file that is there and can be read.")

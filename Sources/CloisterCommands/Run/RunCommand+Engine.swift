@@ -1,5 +1,86 @@
+import Config
+import ContainerdAPI
+import Glibc
+import ImageStore
+import OCISpec
+import SandboxClient
+import System
+
 extension RunCommand {
     func run() throws {
-        throw UserError("the sandbox server cannot be started from here.")
+        var timings = TimingsReport()
+        // Before any thread: signals are blocked for all of them.
+        let scratch = Guarded<ScratchFile?>(nil)
+        let screen = terminal && interactive ? TerminalMode(descriptor: STDIN_FILENO) : nil
+        let signals = try SignalForwarder(terminal: screen != nil) { signal in
+            // The sandbox, if there is one, ends with this process.
+            scratch.withLock { $0?.remove() }
+            TerminalMode.restore()
+            _exit(128 + signal)
+        }
+        signals.start()
+
+        let configuration = try Configuration.load()
+        let installation = try Installation.locate(configuration, kernel: kernel)
+        try KernelFile.validate(installation.kernel)
+        try StateDirectoryPath.prepare(configuration.stateDirectory)
+        let id = name?.value ?? ContainerName.random()
+        let store = try Stores.images(configuration)
+        let options = sandboxOptions(configuration, installation, store.location)
+
+        let image = try store.resolve(image)
+        var spec = try spec(image: image.config.config, id: id)
+        if let size = screen?.size {
+            spec.process?.consoleSize = RuntimeSpec.ConsoleSize(height: UInt32(size.rows), width: UInt32(size.columns))
+        }
+        let layers = try timings.measure("image and layers") {
+            try store.ensureLayers(
+                image,
+                builder: SandboxLayerBuilder(
+                    server: installation.server, stateDirectory: configuration.stateDirectory, options: options))
+        }
+        let disk = try timings.measure("scratch disk") {
+            try ScratchFile(
+                for: id, in: store.location.root + "/scratch", stateDirectory: configuration.stateDirectory)
+        }
+        scratch.withLock { $0 = disk }
+
+        var request = ContainerRun(
+            configuration: try OCIJSON.encode(spec),
+            rootfs: layers.map { Mount(type: "ext4", source: $0.path, options: ["ro"]) }
+                + [Mount(type: "ext4", source: disk.path, options: ["rw"])])
+        request.options = options
+        request.terminal = terminal
+        request.standardInput = interactive ? STDIN_FILENO : nil
+        request.standardOutput = STDOUT_FILENO
+        request.standardError = STDERR_FILENO
+        let launch = SandboxProcess.Launch(
+            id: id, program: installation.server, stateDirectory: configuration.stateDirectory,
+            removeAtEnd: [disk.path])
+        let container = try RunningContainer(launch, request)
+        disk.handOver()
+        let session = RunSession(container: container, screen: screen, timeout: timeout?.duration, image: self.image)
+        if options.accelerator == Accelerator.auto.rawValue { session.announceEmulation() }
+        let result = withExtendedLifetime(layers) { session.follow(signals, &timings) }
+        if let format = self.timings { Output.error(try timings.render(format)) }
+        let status = try result.get()
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    private func sandboxOptions(
+        _ configuration: Configuration, _ installation: Installation, _ store: StoreLocation
+    ) -> SandboxOptions {
+        let size = MachineSize(
+            memory: memory, cpus: cpus, defaultMemory: configuration.memoryInBytes, defaultCPUs: configuration.cpus)
+        var options = SandboxOptions()
+        options.accelerator = (accelerator ?? configuration.accelerator).rawValue
+        options.kernel = installation.kernel
+        options.initramfs = installation.initramfs
+        options.memoryInBytes = size.memoryInBytes
+        options.vcpus = size.vcpus
+        let bootTimeout = self.bootTimeout?.duration ?? configuration.bootTimeout
+        options.bootTimeoutInMilliseconds = UInt64(clamping: bootTimeout.milliseconds)
+        options.capabilityCache = store.root + "/qemu"
+        return options
     }
 }

@@ -1,0 +1,35 @@
+import ContainerdAPI
+import ImageStore
+import SandboxClient
+
+/// Unpacks layers in a sandbox made for it.
+struct SandboxLayerBuilder: LayerBuilder {
+    let server: String
+    let stateDirectory: String
+    let options: SandboxOptions
+
+    /// What decompressing and a page cache for tens of thousands of files want.
+    static let memoryInBytes: UInt64 = 512 << 20
+
+    func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult] {
+        var request = UnpackRequest()
+        request.options = options
+        request.options.memoryInBytes = max(options.memoryInBytes, Self.memoryInBytes)
+        request.layers = jobs.map { job in
+            var layer = UnpackRequest.Layer()
+            layer.blobPath = job.blobPath
+            layer.blobSizeInBytes = UInt64(job.blobSizeInBytes)
+            layer.diskPath = job.diskPath
+            return layer
+        }
+        let launch = SandboxProcess.Launch(
+            id: "build-\(ContainerName.random())", program: server, stateDirectory: stateDirectory)
+        return try BuilderSandbox.unpack(launch, request).map { layer in
+            guard let diffID = Digest(hex: layer.diffID) ?? Digest(layer.diffID) else {
+                throw UserError("the builder's guest answered with \"\(layer.diffID)\", which is no digest.")
+            }
+            return UnpackResult(
+                diffID: diffID, entries: Int64(clamping: layer.entries), bytes: Int64(clamping: layer.contentInBytes))
+        }
+    }
+}

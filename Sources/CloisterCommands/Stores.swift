@@ -1,0 +1,16 @@
+import Config
+import ImageStore
+
+/// The stores that commands work on.
+enum Stores {
+    /// The image store: `$CLOISTER_DATA`, else the configuration's, else the standard one.
+    static func images(_ configuration: Configuration) throws -> ImageStore {
+        try ImageStore(location(configuration)) { Output.error("cloister: \($0)\n") }
+    }
+
+    static func location(_ configuration: Configuration) throws -> StoreLocation {
+        let set = Configuration.ownEnvironment("CLOISTER_DATA").map { !$0.isEmpty } ?? false
+        if !set, let directory = configuration.imageDirectory { return StoreLocation(root: directory) }
+        return try StoreLocation.standard()
+    }
+}
