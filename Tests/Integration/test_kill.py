@@ -103,14 +103,17 @@ def test_a_kill_while_layers_are_unpacked_leaves_nothing(other, which):
 
 
 AGENT_KILLER = r"""
+#define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
 #include <unistd.h>
-/* PID 1 of a guest whose agent is killed after so many milliseconds, while the kernel lives on. */
+/* PID 1 of a guest whose agent, the first process of a namespace, is killed after so many milliseconds; the kernel lives on. */
 int main(void) {
+    unshare(CLONE_NEWPID);
     pid_t agent = fork();
     if (agent == 0) { execl("/agent", "/agent", (char *)0); _exit(1); }
     usleep(MILLISECONDS * 1000);
