@@ -49,7 +49,11 @@ final class AgentFixture {
         client.close()
         agent.signal(SIGKILL)
         _ = agent.wait()
-        let clean = "mount -t cgroup2 cgroup2 /mnt && find /mnt/$1 -depth -type d -exec rmdir {} +"
+        // The kernel takes the killed processes away a moment later.
+        let clean = """
+            mount -t cgroup2 cgroup2 /mnt; i=0
+            until find /mnt/$1 -depth -type d -exec rmdir {} + 2>/dev/null || [ $((i += 1)) = 100 ]; do sleep 0.05; done
+            """
         _ = try? ChildProcess.spawn("/usr/bin/unshare", ["--mount", "sh", "-c", clean, "sh", Self.groupName(directory)]).wait()
         try? Files.removeTree(directory)
     }

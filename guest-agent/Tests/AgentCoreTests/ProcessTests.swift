@@ -57,6 +57,34 @@ struct ProcessTests {
         #expect(outcome.output == "159\n")
     }
 
+    /// mkdir("/proc/a", 0), which no kernel does, by its 32-bit number; exits with the error's number.
+    @Test(.enabled(if: run32BitProgram() != nil)) func filtersSystemCallsOf32BitPrograms() throws {
+        let agent = try AgentFixture()
+        let program = try #require(Self.run32BitProgram())
+        for (profile, expected) in [(nil, UInt32(ENOENT)), (seccomp(), UInt32(EXDEV))] {
+            let outcome = try agent.runContainer(shell: "/mkdir32") {
+                $0.seccomp = profile
+                $0.mounts.append(AgentFixture.mount("/mkdir32", "bind", [], source: program))
+            }
+            #expect(outcome.exit.exitStatus == expected)
+        }
+    }
+
+    /// Builds the program; nil where this machine cannot build or run it.
+    private static func run32BitProgram() -> String? {
+        let source = """
+            .globl _start
+            _start: mov $39, %eax; mov $path, %ebx; xor %ecx, %ecx; int $0x80
+            neg %eax; mov %eax, %ebx; mov $1, %eax; int $0x80
+            .data
+            path: .asciz "/proc/a"
+            """
+        let path = "/tmp/cloister-mkdir32-\(getpid())"
+        let script = "printf '%s\n' \"$2\" | as --32 -o $1.o - && ld -m elf_i386 -o $1 $1.o && $1"
+        let built = try? ChildProcess.spawn("/bin/sh", ["-c", script, "sh", path, source], environment: ["PATH=/usr/bin:/bin"])
+        return built?.wait() == .exited(ENOENT) ? path : nil
+    }
+
     @Test func joinsARunningContainer() throws {
         let agent = try AgentFixture()
         _ = try startBox(agent) {
