@@ -46,7 +46,7 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "Storage", "System"]),
-        room("CloisterCommands", ["CSystem", "ContainerdAPI", "ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
+        room("CloisterCommands", ["AgentAPI", "CLibvirt", "CSystem", "ContainerdAPI", "ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
         .executableTarget(name: "containerd-shim-cloister-v2", dependencies: ["ContainerdShim"]),
 
@@ -56,7 +56,7 @@ let package = Package(
         tests("OCISpec"),
         tests("Storage", ["System"]),
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
-        tests("CloisterCommands", ["Config", "OCISpec", "System"]),
+        tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
     ],
     swiftLanguageModes: [.v6],

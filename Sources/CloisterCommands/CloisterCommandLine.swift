@@ -54,6 +54,6 @@ struct RootCommand: CommandGroup {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             "cloister", abstract: "Runs containers, each in a virtual machine of its own with its own Linux kernel.",
-            subcommands: [RunCommand.self, ImageCommand.self])
+            subcommands: [RunCommand.self, ImageCommand.self, DoctorCommand.self, VersionCommand.self])
     }
 }

@@ -25,7 +25,8 @@ struct ImageLoadCommand: Command {
         let store = try Stores.images(try Configuration.load())
         for image in try load(into: store) where !quiet {
             Output.standard(
-                image.reference.map { "Loaded image: \($0.familiar)\n" } ?? "Loaded image ID: \(image.manifestDigest)\n")
+                image.reference.map { "Loaded image: \($0.familiar)\n" } ?? "Loaded image ID: \(image.manifestDigest)\n"
+            )
         }
     }
 
@@ -55,8 +56,8 @@ struct ImageLoadCommand: Command {
             do { try file.writeAll(Array(chunk[..<count])) } catch {
                 guard error.errno == ENOSPC || error.errno == EDQUOT else { throw error }
                 throw UserError(
-                    "no space left on \(directory) for the image on standard input; free space there, or load it from a "
-                        + "file with -i FILE.")
+                    "no space left on \(directory) for the image on standard input; free space there, or load it "
+                        + "from a file with -i FILE.")
             }
         }
     }

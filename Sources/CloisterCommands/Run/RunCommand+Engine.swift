@@ -33,6 +33,8 @@ extension RunCommand {
         if let size = screen?.size {
             spec.process?.consoleSize = RuntimeSpec.ConsoleSize(height: UInt32(size.rows), width: UInt32(size.columns))
         }
+        Notices.emulation(options.accelerator)
+        Notices.firstProbe(options.capabilityCache)
         let layers = try timings.measure("image and layers") {
             try store.ensureLayers(
                 image,
@@ -60,7 +62,6 @@ extension RunCommand {
         let container = try RunningContainer(launch, request)
         disk.handOver()
         let session = RunSession(container: container, screen: screen, timeout: timeout?.duration, image: self.image)
-        if options.accelerator == Accelerator.auto.rawValue { session.announceEmulation() }
         let result = withExtendedLifetime(layers) { session.follow(signals, &timings) }
         if let format = self.timings { Output.error(try timings.render(format)) }
         let status = try result.get()

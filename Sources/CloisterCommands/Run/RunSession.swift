@@ -25,13 +25,6 @@ final class RunSession: Sendable {
         self.image = image
     }
 
-    /// Says that the guest runs in emulation, for one who did not ask for it.
-    func announceEmulation() {
-        guard let status = try? container.status(), status.accelerator == "emulation" else { return }
-        Output.error(
-            "cloister: running in slow software emulation, which is no security boundary: \(status.acceleratorReason)\n")
-    }
-
     /// Blocks until the container has ended and nothing of its sandbox is left.
     /// - Returns: the status to exit with.
     func follow(_ signals: SignalForwarder, _ timings: inout TimingsReport) -> Result<Int32, any Error> {

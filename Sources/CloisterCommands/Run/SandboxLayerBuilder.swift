@@ -12,6 +12,7 @@ struct SandboxLayerBuilder: LayerBuilder {
     static let memoryInBytes: UInt64 = 512 << 20
 
     func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult] {
+        Notices.progress("unpacking \(jobs.count) layer\(jobs.count == 1 ? "" : "s"), once")
         var request = UnpackRequest()
         request.options = options
         request.options.memoryInBytes = max(options.memoryInBytes, Self.memoryInBytes)

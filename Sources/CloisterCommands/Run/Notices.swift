@@ -1,0 +1,27 @@
+import Glibc
+import Hypervisor
+import System
+
+/// What a person is told before a run that may surprise them.
+enum Notices {
+    /// One line, for one who did not ask for emulation and gets it.
+    static func emulation(_ wish: String) {
+        guard wish == AcceleratorChoice.auto.rawValue else { return }
+        let found = AcceleratorChoice.auto.resolve()
+        guard found.accelerator == .emulation else { return }
+        Output.error("cloister: running in slow software emulation, which is no security boundary: \(found.reason)\n")
+    }
+
+    /// What takes long and is done once. Only for a person who watches.
+    static func progress(_ text: String) {
+        if isatty(STDERR_FILENO) != 0 { Output.error("cloister: \(text)\n") }
+    }
+
+    /// libvirt looks at what QEMU can do before its first machine, for up to a minute.
+    static func firstProbe(_ cache: String) {
+        let known = [Hypervisor.Accelerator.kvm, .emulation].contains { accelerator in
+            !((try? Files.list("\(cache)/\(accelerator.rawValue)/capabilities")) ?? []).isEmpty
+        }
+        if !known { progress("looking at what QEMU can do, once; this may take a minute") }
+    }
+}
