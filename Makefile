@@ -1,9 +1,7 @@
 # Cloister. `make run` and `make test` do everything on a fresh machine; `make help` lists the rest.
 SHELL := /bin/bash
 PREFIX ?= /usr/local
-CACHE ?= $(or $(CLOISTER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloister)
 SWIFT_BUILD = swift build -c release --disable-sandbox
-export CLOISTER_CACHE = $(CACHE)
 
 .PHONY: help setup build kernel agent run test unit integration bench fuzz soak lint format install clean
 
