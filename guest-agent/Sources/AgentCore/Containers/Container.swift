@@ -9,7 +9,7 @@ import TTRPC
 final class Container: Sendable {
     let id: String
     private let namespaces: [String]
-    private let seccomp: Seccomp?
+    private let filter: SeccompFilter?
     private let rootfs: RootfsMount
     private let cgroup: Cgroup
     private let agent: AgentProcess
@@ -21,7 +21,6 @@ final class Container: Sendable {
     init(_ request: CreateContainerRequest, agent: AgentProcess) throws {
         id = request.containerID
         namespaces = request.spec.namespaces
-        seccomp = request.spec.seccomp
         self.agent = agent
         var cloneFlags: UInt64 = 0
         for kind in namespaces {
@@ -30,6 +29,8 @@ final class Container: Sendable {
             // The stage makes this one itself: made here it would be rooted in the agent's group.
             if kind != "cgroup" { cloneFlags |= flag }
         }
+        let profile = request.spec.seccomp
+        let compilation = Background("seccomp") { try profile.map { try SeccompFilter($0) } }
         let rootfs = try RootfsMount(request.rootfs, containerID: id, disks: agent.disks)
         self.rootfs = rootfs
         var made: Cgroup?
@@ -39,9 +40,10 @@ final class Container: Sendable {
             var stage = StageRequest()
             stage.process = request.spec.process
             stage.container = request.spec
-            // It has a field of its own, because processes that join later are filtered too.
+            // Compiled, it goes beside, because processes that join later are filtered too.
             stage.container?.seccomp = nil
-            stage.seccomp = seccomp
+            stage.filter = try compilation.value()
+            filter = stage.filter
             stage.rootfs = rootfs.path
             stage.containerID = id
             stage.namespaces = namespaces
@@ -81,7 +83,7 @@ final class Container: Sendable {
         do {
             var stage = StageRequest()
             stage.process = request.process
-            stage.seccomp = seccomp
+            stage.filter = filter
             stage.rootfs = rootfs.path
             stage.containerID = id
             stage.namespaces = namespaces

@@ -44,7 +44,6 @@ enum InitStage {
             prepared = try StageContainer.join(request)
         }
         let user = prepared.user
-        let filter = try request.seccomp.map { try SeccompFilter($0) }
         for stream: Int32 in 0...2 { try giveStream(stream, to: user) }
 
         var environment = process.environment
@@ -56,7 +55,7 @@ enum InitStage {
             try syscall("no_new_privs") { ca_set_no_new_privs() }
         } else {
             // Only the privileged may load a filter without no_new_privs.
-            try filter?.load()
+            try request.filter?.load()
         }
         try capabilities.dropBounding()
         try syscall("keep capabilities") { ca_set_keep_capabilities(1) }
@@ -76,7 +75,7 @@ enum InitStage {
         prepared.terminal?.close()
         guard try channel.waitForStart() else { _exit(1) }
         let program = try Executable(process.arguments.first ?? "", environment: environment)
-        if process.noNewPrivileges { try filter?.load() }
+        if process.noNewPrivileges { try request.filter?.load() }
         try program.execute(process.arguments, environment: environment)
     }
 

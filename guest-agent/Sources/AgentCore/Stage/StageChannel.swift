@@ -15,10 +15,10 @@ struct StageRequest: Message {
     var containerID = ""
     /// The kinds of namespaces the container has of its own.
     var namespaces: [String] = []
-    var seccomp: Seccomp?
+    var filter: SeccompFilter?
     static let fields: [Field<StageRequest>] = [
         .singular(1, \.process, .message), .optional(2, \.container, .message), .singular(3, \.rootfs, .string),
-        .singular(4, \.containerID, .string), .repeated(5, \.namespaces, .string), .optional(6, \.seccomp, .message),
+        .singular(4, \.containerID, .string), .repeated(5, \.namespaces, .string), .optional(6, \.filter, .message),
     ]
 }
 

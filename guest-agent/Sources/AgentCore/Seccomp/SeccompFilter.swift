@@ -1,15 +1,20 @@
 import AgentAPI
 import CAgent
 import Glibc
+import Protobuf
 import System
 import TTRPC
 
 /// A system call filter, compiled by libseccomp from the runtime specification's profile
-/// (<https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp>). Compiling and loading are apart,
-/// because loading must come as late as possible and may not need system calls of its own.
-struct SeccompFilter {
-    private let program: [UInt8]
-    private let flags: UInt32
+/// (<https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp>). The agent compiles, once per
+/// container and while its root is being mounted; the init stage loads, as late as possible.
+struct SeccompFilter: Message {
+    /// Instructions of classic BPF.
+    var program: [UInt8] = []
+    /// `SECCOMP_FILTER_FLAG_*`.
+    var flags: UInt32 = 0
+    init() {}
+    static let fields: [Field<SeccompFilter>] = [.singular(1, \.program, .bytes), .singular(2, \.flags, .uint32)]
 
     /// Each architecture is compiled by itself and the programs are joined by a jump on the caller's architecture:
     /// libseccomp takes more than ten times as long for all in one (90 ms under emulation for the default profile).
