@@ -58,6 +58,14 @@ let package = Package(
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
+        // The vsock device's other half, in process: for its tests and its fuzzer.
+        .target(name: "CVsockDriver", path: "Tests/CVsockDriver"),
+        .target(
+            name: "VsockDriver", dependencies: ["Vsock", "CVsock", "CVsockDriver", "CSystem", "System"],
+            path: "Tests/VsockDriver"),
+        tests("Vsock", ["VsockDriver", "System"]),
+        .executableTarget(
+            name: "FuzzVsock", dependencies: ["Vsock", "VsockDriver", "System"], path: "Fuzz/vsock", exclude: ["corpus"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -11,10 +11,8 @@ extension DeviceCore {
     func readFrontEnd() {
         guard let socket = frontEnd else { return }
         do {
-            while let message = try socket.next() {
-                try handle(message, socket)
-                if frontEnd == nil { return }
-            }
+            // One at a time: what the guest notified before is looked at before the next.
+            if let message = try socket.next() { try handle(message, socket) }
         } catch let refusal as Refusal {
             log("vsock: QEMU sent what this device cannot follow: \(refusal.reason)")
             loseFrontEnd()

@@ -90,9 +90,11 @@ extension DeviceCore {
         let input: Endpoint?
         let output: Endpoint?
         do {
-            input = try ends.input.map { descriptor throws(SystemError) in try Endpoint.open(descriptor, .input) }
+            input = try ends.input.map { descriptor throws(SystemError) in
+                try Endpoint.open(descriptor, .input, shutsDown: ends.shutsDownSockets)
+            }
             output = try ends.output.map { descriptor throws(SystemError) in
-                try Endpoint.open(descriptor, .output, shutsDown: ends.shutsDownOutput)
+                try Endpoint.open(descriptor, .output, shutsDown: ends.shutsDownSockets)
             }
         } catch {
             log("vsock: a stream cannot be served: \(error)")

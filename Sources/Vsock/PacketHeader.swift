@@ -1,15 +1,15 @@
 import Glibc
 
 /// The header before each packet's payload, 44 bytes, little endian (virtio 1.2, section 5.10.6).
-struct PacketHeader: Equatable, Sendable {
-    static let sizeInBytes = 44
+package struct PacketHeader: Equatable, Sendable {
+    package static let sizeInBytes = 44
     /// The host's address, by the specification.
-    static let hostCID: UInt64 = 2
-    static let streamType: UInt16 = 1
+    package static let hostCID: UInt64 = 2
+    package static let streamType: UInt16 = 1
     /// The most payload Linux puts into, or takes from, one packet.
-    static let maximumPayloadInBytes: UInt32 = 64 << 10
+    package static let maximumPayloadInBytes: UInt32 = 64 << 10
 
-    enum Operation: UInt16, Sendable {
+    package enum Operation: UInt16, Sendable {
         case request = 1
         case response = 2
         case reset = 3
@@ -20,31 +20,32 @@ struct PacketHeader: Equatable, Sendable {
     }
 
     /// What a SHUTDOWN says its sender will not do any more.
-    struct Shutdown: OptionSet, Sendable {
-        let rawValue: UInt32
-        static let receive = Shutdown(rawValue: 1)
-        static let send = Shutdown(rawValue: 2)
-        static let both: Shutdown = [.receive, .send]
+    package struct Shutdown: OptionSet, Sendable {
+        package let rawValue: UInt32
+        package init(rawValue: UInt32) { self.rawValue = rawValue }
+        package static let receive = Shutdown(rawValue: 1)
+        package static let send = Shutdown(rawValue: 2)
+        package static let both: Shutdown = [.receive, .send]
     }
 
-    var sourceCID: UInt64 = 0
-    var destinationCID: UInt64 = 0
-    var sourcePort: UInt32 = 0
-    var destinationPort: UInt32 = 0
-    var length: UInt32 = 0
-    var type: UInt16 = Self.streamType
+    package var sourceCID: UInt64 = 0
+    package var destinationCID: UInt64 = 0
+    package var sourcePort: UInt32 = 0
+    package var destinationPort: UInt32 = 0
+    package var length: UInt32 = 0
+    package var type: UInt16 = Self.streamType
     /// As sent: a guest may send any number. See `Operation`.
-    var operation: UInt16 = 0
-    var flags: UInt32 = 0
+    package var operation: UInt16 = 0
+    package var flags: UInt32 = 0
     /// The sender's buffer for this connection, in bytes.
-    var bufferInBytes: UInt32 = 0
+    package var bufferInBytes: UInt32 = 0
     /// How many bytes, modulo 2^32, the sender has taken out of that buffer.
-    var forwarded: UInt32 = 0
+    package var forwarded: UInt32 = 0
 
-    init() {}
+    package init() {}
 
     /// - Parameter bytes: at least `sizeInBytes` of them.
-    init(_ bytes: UnsafeRawBufferPointer) {
+    package init(_ bytes: UnsafeRawBufferPointer) {
         func field<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
             T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
         }
@@ -60,7 +61,7 @@ struct PacketHeader: Equatable, Sendable {
         forwarded = field(40)
     }
 
-    func write(to bytes: UnsafeMutableRawBufferPointer) {
+    package func write(to bytes: UnsafeMutableRawBufferPointer) {
         func put<T: FixedWidthInteger>(_ offset: Int, _ value: T) {
             bytes.storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self)
         }

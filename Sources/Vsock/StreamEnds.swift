@@ -28,20 +28,20 @@ public struct StreamEnds: Sendable {
     public var input: FileDescriptor?
     /// Nil: what the guest sends is thrown away.
     public var output: FileDescriptor?
-    /// Whether a socket given as `output` is shut down for writing when the guest has sent everything. Not wanted where
-    /// other processes go on writing to the same socket. Anything else than a socket is let go of in any case.
-    public var shutsDownOutput: Bool
+    /// Whether a socket is shut down, for writing when the guest has sent everything and for reading when the guest reads
+    /// no more. Not wanted where other processes go on using the same socket. Whatever it is, it is let go of.
+    public var shutsDownSockets: Bool
     /// Called once, on the device's thread, when both directions have ended; all the guest's bytes have been given to
     /// `output` by then. Must not block.
     public var onClosed: (@Sendable (Reason) -> Void)?
 
     public init(
-        input: FileDescriptor?, output: FileDescriptor?, shutsDownOutput: Bool = true,
+        input: FileDescriptor?, output: FileDescriptor?, shutsDownSockets: Bool = true,
         onClosed: (@Sendable (Reason) -> Void)? = nil
     ) {
         self.input = input
         self.output = output
-        self.shutsDownOutput = shutsDownOutput
+        self.shutsDownSockets = shutsDownSockets
         self.onClosed = onClosed
     }
 }
