@@ -64,7 +64,12 @@ final class GuestProcess: Sendable {
         } catch {
             _ = cs_pidfd_send_signal(pidfd.raw, SIGKILL)
             streams.abort()
-            exit.wait { $0 == nil ? nil : () }
+            let ended: Exit? = exit.wait { $0 }
+            if ended?.outOfMemory == true {
+                throw RPCError(
+                    .resourceExhausted,
+                    "\(name) was killed for want of memory before its program could start: raise the container's memory limit")
+            }
             throw error
         }
         Thread.start("process") {
