@@ -70,6 +70,7 @@ extension DeviceCore {
         case .getMaximumMemorySlots: return Self.bytes(UInt64(VhostUser.maximumMemorySlots))
         case .getVringBase:
             let (queue, index, _) = try ringState(message)
+            takeLast(index)
             stopQueue(index)
             queue.kick = nil
             queue.call = nil

@@ -26,7 +26,7 @@ extension DeviceCore {
     /// Fills the guest's receive buffers with what there is.
     func receive() {
         guard receiveQueue.isRunning, !receiveIsScheduled, !(sendQueue.isEmpty && resets.isEmpty) else { return }
-        let hadToWait = resets.count >= Self.maximumResets
+        let hadToWait = owesTooMuch
         do throws(RingError) {
             var left = Self.packetsPerTurn
             receiveQueue.suppressKicks()
@@ -37,20 +37,28 @@ extension DeviceCore {
                 receiveQueue.suppressKicks()
             }
             receiveQueue.publish()
-            if left == 0, !(sendQueue.isEmpty && resets.isEmpty) {
-                receiveIsScheduled = true
-                let handle = handle
-                loop.enqueue {
-                    handle.run { core in
-                        core.receiveIsScheduled = false
-                        core.receive()
-                    }
-                }
-            }
+            if left == 0 { receiveSoon() }
         } catch {
             return breakDevice("\(error)")
         }
-        if hadToWait, resets.count < Self.maximumResets { transmit() }
+        if hadToWait, !owesTooMuch {
+            transmit()
+            // What that gave the guest to hear about.
+            receiveSoon()
+        }
+    }
+
+    /// Goes on after other events had their turn.
+    private func receiveSoon() {
+        guard !receiveIsScheduled, !(sendQueue.isEmpty && resets.isEmpty) else { return }
+        receiveIsScheduled = true
+        let handle = handle
+        loop.enqueue {
+            handle.run { core in
+                core.receiveIsScheduled = false
+                core.receive()
+            }
+        }
     }
 
     /// - Returns: whether it ended for want of buffers.

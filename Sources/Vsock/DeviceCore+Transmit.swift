@@ -7,8 +7,13 @@ extension DeviceCore {
     private static var chainsPerTurn: Int { 256 }
     /// Chains given back at once: few interrupts for the guest, and it never waits for a whole ring.
     private static var chainsPerPublish: Int { 32 }
-    /// Resets the guest has not made room for; with so many the queue waits, so that it cannot fill this process.
-    static var maximumResets: Int { 256 }
+    private static var maximumResets: Int { 256 }
+
+    /// Whether the guest has left too much unread to be listened to. Resets, and connections that were closed before they
+    /// got their turn, would otherwise fill this process at the guest's pleasure.
+    var owesTooMuch: Bool {
+        resets.count >= Self.maximumResets || sendQueue.count >= limits.connections + Self.maximumResets
+    }
 
     func transmit() {
         guard transmitQueue.isRunning, !transmitIsScheduled else { return }
@@ -16,7 +21,7 @@ extension DeviceCore {
             var left = Self.chainsPerTurn
             transmitQueue.suppressKicks()
             repeat {
-                while left > 0, resets.count < Self.maximumResets,
+                while left > 0, !owesTooMuch,
                     try transmitQueue.pop(into: transmitChain, memory)
                 {
                     left -= 1
@@ -28,7 +33,7 @@ extension DeviceCore {
                 }
                 transmitQueue.publish()
                 // `receive` comes back here when the guest has made room.
-                if resets.count >= Self.maximumResets { return }
+                if owesTooMuch { return }
                 if left == 0 {
                     transmitIsScheduled = true
                     let handle = handle

@@ -91,6 +91,7 @@ final class DeviceCore {
         guard let socket = frontEnd else { return }
         loop.remove(socket.descriptor.raw)
         frontEnd = nil
+        takeLast(1)
         for index in 0..<2 { stopQueue(index) }
         memory = GuestMemory()
         dropConnections(.deviceGone)
@@ -117,6 +118,13 @@ final class DeviceCore {
         }
         // What the guest did before the queue was watched.
         kicked(index)
+    }
+
+    /// Takes what the guest has already handed over before its ring is let go of: its last words before it powered off.
+    func takeLast(_ index: Int) {
+        guard index == 1, transmitQueue.isRunning else { return }
+        transmitIsScheduled = false
+        transmit()
     }
 
     func stopQueue(_ index: Int) {
@@ -166,6 +174,7 @@ final class DeviceCore {
         if let listener { loop.remove(listener.raw) }
         listener = nil
         onDisconnect = nil
+        for index in 0..<2 { stopQueue(index) }
         for connection in Array(connections.values) {
             connection.note(.stopped)
             endToHost(connection)

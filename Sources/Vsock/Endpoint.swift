@@ -22,7 +22,9 @@ final class Endpoint {
         case descriptor
     }
 
-    let descriptor: FileDescriptor
+    private let descriptor: FileDescriptor
+    /// A FIFO that was opened for both reading and writing, so that it lives without anybody at its other end.
+    private let original: FileDescriptor?
     /// The number; it does not change while the object lives.
     let raw: Int32
     /// Whether epoll can watch it. Files it cannot; they never make anybody wait for another process.
@@ -35,9 +37,11 @@ final class Endpoint {
     let direction: Direction
 
     private init(
-        _ descriptor: FileDescriptor, _ kind: Kind, _ direction: Direction, watched: Bool, pump: Bool, shutsDown: Bool
+        _ descriptor: FileDescriptor, _ kind: Kind, _ direction: Direction, watched: Bool, pump: Bool = false,
+        shutsDown: Bool = false, original: FileDescriptor? = nil
     ) {
         self.descriptor = descriptor
+        self.original = original
         raw = descriptor.raw
         self.kind = kind
         self.direction = direction
@@ -46,6 +50,8 @@ final class Endpoint {
         self.shutsDown = shutsDown
     }
 
+    /// The descriptor stays the caller's, to close when it likes: this holds a number of its own. (epoll, too, knows each
+    /// number once, and both directions may be given the same one.)
     /// - Parameter shutsDown: whether a socket is shut down in this direction by `finish`.
     /// - Throws: `SystemError` when the descriptor is not open, or there are no descriptors left to serve it with.
     static func open(
@@ -56,17 +62,16 @@ final class Endpoint {
         try syscall("fstat") { fstat(raw, &info) }
         switch info.st_mode & S_IFMT {
         case S_IFSOCK:
-            // A number of its own: epoll knows each descriptor once, and both directions may be the same one.
-            return Endpoint(
-                try descriptor.duplicate(), .socket, direction, watched: true, pump: false, shutsDown: shutsDown)
+            return Endpoint(try descriptor.duplicate(), .socket, direction, watched: true, shutsDown: shutsDown)
         case S_IFREG, S_IFBLK:
-            return Endpoint(descriptor, .descriptor, direction, watched: false, pump: false, shutsDown: false)
+            return Endpoint(try descriptor.duplicate(), .descriptor, direction, watched: false)
         case S_IFIFO, S_IFCHR:
             if info.st_mode & S_IFMT == S_IFCHR, cv_is_terminal_multiplexer(UInt64(info.st_rdev)) != 0 { break }
             let flags = (direction == .input ? O_RDONLY : O_WRONLY) | O_NONBLOCK | O_NOCTTY
             guard let own = try? FileDescriptor.open("/proc/self/fd/\(raw)", flags) else { break }
-            return Endpoint(
-                own, .descriptor, direction, watched: canWatch(own), pump: false, shutsDown: false)
+            let isBothWays = fcntl(raw, F_GETFL) & O_ACCMODE == O_RDWR
+            let keep = info.st_mode & S_IFMT == S_IFIFO && isBothWays ? try descriptor.duplicate() : nil
+            return Endpoint(own, .descriptor, direction, watched: canWatch(own), original: keep)
         default: break
         }
         let socket = try Pump.start(descriptor, direction)

@@ -74,6 +74,23 @@ import VsockDriver
         #expect(closed.wait() == .finished)
     }
 
+    /// A FIFO opened for both reading and writing never hangs up, as a caller wants who opens it so.
+    @Test func fifoHeldOpenBothWays() throws {
+        let fixture = try Fixture()
+        let path = "\(fixture.directory)/fifo"
+        #expect(mkfifo(path, 0o600) == 0)
+        let closed = fixture.serve(1, output: try .open(path, O_RDWR))
+        var stream = try fixture.connect(1)
+        fixture.device.unlisten(port: 1)
+        try stream.write(pattern(1000))
+        try fixture.driver.frontEnd.synchronize()
+        let reader = try FileDescriptor.open(path, O_RDONLY)
+        #expect(try reader.readExactly(1000) == pattern(1000))
+        try stream.send(.shutdown, flags: 3)
+        #expect(closed.wait() == .finished)
+        #expect(try reader.readToEnd(limit: 1) == [])
+    }
+
     @Test func nullDevice() throws {
         let fixture = try Fixture()
         let closed = fixture.serve(

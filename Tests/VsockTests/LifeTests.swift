@@ -51,6 +51,24 @@ import VsockDriver
         #expect(fixture.disconnects.wait(timeout: .seconds(10)) { $0 == 1 ? true : nil } == true)
     }
 
+    /// What a guest handed over just before it powered off, or its QEMU was killed, is not lost.
+    @Test(arguments: [true, false]) func theLastBytesArrive(killed: Bool) throws {
+        let fixture = try Fixture()
+        var (stream, host, closed) = try stream(fixture)
+        for part in 0..<20 {
+            try fixture.driver.send(stream.header(.data), pattern(5000, from: 1000 + 5000 * part), notify: false)
+            stream.sent += 5000
+        }
+        if killed {
+            shutdown(fixture.driver.frontEnd.socket.raw, Int32(SHUT_RDWR))
+        } else {
+            for index in 0..<2 { _ = try fixture.driver.stopRing(index) }
+            fixture.device.stop()
+        }
+        #expect(try host.readToEnd(limit: 1 << 20) == pattern(101_000))
+        #expect(closed.wait() == (killed ? .deviceGone : .stopped))
+    }
+
     @Test func stopEndsTheStreams() throws {
         let fixture = try Fixture()
         let (_, host, closed) = try stream(fixture)
@@ -116,6 +134,29 @@ import VsockDriver
         }
         try GuestStream(fixture.driver, port: 9, hostPort: 9).send(.request)
         #expect(fixture.log.wait(timeout: .seconds(10)) { $0.isEmpty ? nil : $0.count } == 1)
+    }
+
+    /// A guest that opens and resets without ever reading cannot make this process keep all of that.
+    @Test func aGuestThatNeverListensIsNotListenedTo() throws {
+        let fixture = try Fixture(limits: .init(connections: 4))
+        let closed = fixture.serve(1)
+        // No receive buffers at all.
+        _ = try fixture.driver.stopRing(0)
+        var sent = 0
+        while sent < 2000, fixture.driver.canSend() {
+            let stream = GuestStream(fixture.driver, port: UInt32(sent / 2), hostPort: 1)
+            try stream.send(sent % 2 == 0 ? .request : .reset)
+            sent += 1
+            try fixture.driver.frontEnd.synchronize()
+        }
+        // 260 openings, each reset at once, and what the ring holds.
+        #expect(sent > 256 && sent < 1000)
+        // It goes on once the guest listens.
+        try fixture.driver.startRing(0, base: 0)
+        try fixture.driver.frontEnd.synchronize()
+        while try !fixture.driver.isQuiet() { _ = try fixture.driver.next() }
+        #expect(closed.count > 200)
+        #expect(fixture.driver.canSend())
     }
 
     struct Malformed: CustomTestStringConvertible, Sendable {

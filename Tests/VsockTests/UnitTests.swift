@@ -52,8 +52,22 @@ import VsockDriver
         #expect(credit.held == 1000)
     }
 
+    /// The guest's own buffer, which bounds what Linux sends ahead, and what is passed on before it hears of it.
+    @Test(arguments: [(0, 1), (1, 1), (400, 200), (1000, 500), (.max, 500)] as [(UInt32, UInt32)])
+    func aSmallerSenderHearsOfSpaceEarlier(peer: UInt32, threshold: UInt32) {
+        var credit = Credit(bufferInBytes: 1000)
+        credit.update(peerBufferInBytes: peer, peerForwarded: 0)
+        expectReceived(&credit, 1000, true)
+        #expect(!credit.needsAnnouncement)
+        credit.forward(threshold - 1)
+        #expect(!credit.needsAnnouncement)
+        credit.forward(1)
+        #expect(credit.needsAnnouncement)
+    }
+
     @Test(arguments: starts) func spaceIsAnnouncedAtHalfTheBuffer(start: UInt32) {
         var credit = Credit(bufferInBytes: 1000, countersAt: start)
+        credit.update(peerBufferInBytes: 1000, peerForwarded: start)
         expectReceived(&credit, 1000, true)
         credit.forward(499)
         #expect(!credit.needsAnnouncement)
