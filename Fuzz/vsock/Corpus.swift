@@ -22,7 +22,8 @@ struct Corpus {
         file = try FileDescriptor.open(findingPath, O_RDWR | O_CREAT | O_TRUNC)
         let raw = file.raw
         try syscall("ftruncate") { ftruncate(raw, off_t(Self.longestInputInBytes)) }
-        guard let map = mmap(nil, Self.longestInputInBytes, PROT_READ | PROT_WRITE, MAP_SHARED, raw, 0), map != MAP_FAILED
+        guard let map = mmap(nil, Self.longestInputInBytes, PROT_READ | PROT_WRITE, MAP_SHARED, raw, 0),
+            map != MAP_FAILED
         else { throw SystemError("mmap", findingPath) }
         current = map
     }

@@ -1,6 +1,7 @@
 // FuzzVsock SECONDS [SEED] [CORPUS_DIR]
-// Runs changed inputs against the vsock device for so many seconds. A crash ends the process by its signal, a device that
-// hangs with status 1; the input is left in CORPUS_DIR/../finding. The same seed and corpus give the same inputs.
+// Runs changed inputs against the vsock device for so many seconds. A crash ends
+// the process by its signal, a device that hangs with status 1; the input is left in CORPUS_DIR/../finding. The same
+// seed and corpus give the same inputs.
 import Glibc
 import System
 import Vsock

@@ -33,10 +33,10 @@ struct Credit: Equatable, Sendable {
 
     mutating func forward(_ count: UInt32) { forwarded &+= count }
 
-    /// Whether the guest should hear about space now. At half of what it has under way at most, it never runs dry as long
-    /// as bytes are passed on, and one update serves many packets: each one costs the guest a buffer and perhaps an
-    /// interrupt. Linux sends no more than its own buffer's size ahead, however large the other side's is; its buffer's
-    /// size is the guest's to choose, and may be next to nothing.
+    /// Whether the guest should hear about space now. At half of what it has under way at most, it never runs dry as
+    /// long as bytes are passed on, and one update serves many packets: each one costs the guest a buffer and perhaps
+    /// an interrupt. Linux sends no more than its own buffer's size ahead, however large the other side's is; its
+    /// buffer's size is the guest's to choose, and may be next to nothing.
     var needsAnnouncement: Bool {
         forwarded &- announced >= max(min(bufferInBytes, peerBufferInBytes) / 2, 1)
     }

@@ -55,7 +55,8 @@ extension DeviceCore {
     /// An index and a number, as most messages about rings carry them.
     private func ringState(_ message: VhostUserSocket.Message) throws -> (queue: Virtqueue, index: Int, value: UInt32) {
         var reader = PayloadReader(message.payload)
-        guard let index: UInt32 = reader.integer(), let value: UInt32 = reader.integer(), let queue = queue(index) else {
+        guard let index: UInt32 = reader.integer(), let value: UInt32 = reader.integer(), let queue = queue(index)
+        else {
             throw Refusal("a message about a queue that does not exist")
         }
         return (queue, Int(index), value)
@@ -164,7 +165,8 @@ extension DeviceCore {
 
     private func addMemoryRegion(_ message: VhostUserSocket.Message) throws -> String? {
         var reader = PayloadReader(message.payload)
-        guard let _: UInt64 = reader.integer(), let region = reader.memoryRegion(), message.descriptors.count == 1 else {
+        guard let _: UInt64 = reader.integer(), let region = reader.memoryRegion(), message.descriptors.count == 1
+        else {
             throw Refusal("an impossible memory region")
         }
         do { try memory.add(region, message.descriptors[0]) } catch { return "\(error)" }
@@ -196,7 +198,9 @@ extension DeviceCore {
         _ message: VhostUserSocket.Message
     ) throws -> (queue: Virtqueue, index: Int, descriptor: FileDescriptor?) {
         let value = try Self.number(message)
-        guard let queue = queue(UInt32(value & 0xFF)) else { throw Refusal("a descriptor for a queue that does not exist") }
+        guard let queue = queue(UInt32(value & 0xFF)) else {
+            throw Refusal("a descriptor for a queue that does not exist")
+        }
         let descriptor = value & 0x100 == 0 ? message.descriptors.first : nil
         // It is an eventfd, non-blocking in QEMU too; anything else must not be able to stop this thread.
         if let descriptor { try descriptor.setNonBlocking() }

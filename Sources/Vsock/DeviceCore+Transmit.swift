@@ -9,8 +9,8 @@ extension DeviceCore {
     private static var chainsPerPublish: Int { 32 }
     private static var maximumResets: Int { 256 }
 
-    /// Whether the guest has left too much unread to be listened to. Resets, and connections that were closed before they
-    /// got their turn, would otherwise fill this process at the guest's pleasure.
+    /// Whether the guest has left too much unread to be listened to. Resets, and connections that were closed before
+    /// they got their turn, would otherwise fill this process at the guest's pleasure.
     var owesTooMuch: Bool {
         resets.count >= Self.maximumResets || sendQueue.count >= limits.connections + Self.maximumResets
     }

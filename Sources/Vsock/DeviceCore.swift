@@ -1,9 +1,9 @@
 import Glibc
 import System
 
-/// The device's state and what concerns the device as a whole. Used on the loop's thread alone. What comes from the front
-/// end is in `DeviceCore+FrontEnd`, from the guest in `+Transmit`, to the guest in `+Receive`, the host's descriptors in
-/// `+Streams`.
+/// The device's state and what concerns the device as a whole. Used on the loop's thread alone. What comes from the
+/// front end is in `DeviceCore+FrontEnd`, from the guest in `+Transmit`, to the guest in `+Receive`, the host's
+/// descriptors in `+Streams`.
 final class DeviceCore {
     let handle: CoreHandle
     let loop: EventLoop

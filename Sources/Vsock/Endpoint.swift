@@ -50,8 +50,8 @@ final class Endpoint {
         self.shutsDown = shutsDown
     }
 
-    /// The descriptor stays the caller's, to close when it likes: this holds a number of its own. (epoll, too, knows each
-    /// number once, and both directions may be given the same one.)
+    /// The descriptor stays the caller's, to close when it likes: this holds a number of its own. (epoll, too, knows
+    /// each number once, and both directions may be given the same one.)
     /// - Parameter shutsDown: whether a socket is shut down in this direction by `finish`.
     /// - Throws: `SystemError` when the descriptor is not open, or there are no descriptors left to serve it with.
     static func open(

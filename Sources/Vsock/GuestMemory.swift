@@ -6,8 +6,9 @@ import System
 ///
 /// Every address a guest or the front end gives is turned into a pointer here and nowhere else. A mapping beyond its
 /// file's end would end this process with SIGBUS, so a region must lie inside its file when it is added. That the file
-/// stays that long is sure where it is sealed against shrinking, as QEMU seals its memfds; with a plain file in /dev/shm
-/// only the front end could cut it short, and this process serves that front end's sandbox alone and ends with it anyway.
+/// stays that long is sure where it is sealed against shrinking, as QEMU seals its memfds; with a plain file in
+/// /dev/shm only the front end could cut it short, and this process serves that front end's sandbox alone and ends with
+/// it anyway.
 struct GuestMemory {
     enum Failure: Error, Equatable, CustomStringConvertible {
         case empty, wraps, overlaps, notAFile, unaligned, beyondFile, full
@@ -118,7 +119,9 @@ struct GuestMemory {
     func pointer(atUserAddress address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
         for mapping in mappings {
             let offset = address &- mapping.region.userAddress
-            if offset < mapping.region.size, length <= mapping.region.size - offset { return mapping.base + Int(offset) }
+            if offset < mapping.region.size, length <= mapping.region.size - offset {
+                return mapping.base + Int(offset)
+            }
         }
         return nil
     }

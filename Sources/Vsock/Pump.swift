@@ -2,8 +2,8 @@ import CVsock
 import Glibc
 import System
 
-/// A thread that carries bytes between a socket of the device's and a descriptor that cannot be used without blocking: a
-/// pseudo-terminal's master side, a FIFO of another user's that may not be opened again.
+/// A thread that carries bytes between a socket of the device's and a descriptor that cannot be used without blocking:
+/// a pseudo-terminal's master side, a FIFO of another user's that may not be opened again.
 enum Pump {
     /// As much as a pipe that polls writable takes without blocking (`PIPE_BUF`, pipe(7)).
     private static let pieceInBytes = 4096

@@ -28,8 +28,8 @@ public struct StreamEnds: Sendable {
     public var input: FileDescriptor?
     /// Nil: what the guest sends is thrown away.
     public var output: FileDescriptor?
-    /// Whether a socket is shut down, for writing when the guest has sent everything and for reading when the guest reads
-    /// no more. Not wanted where other processes go on using the same socket. Whatever it is, it is let go of.
+    /// Whether a socket is shut down, for writing when the guest has sent everything and for reading when the guest
+    /// reads no more. Not wanted where other processes go on using the same socket. Whatever it is, it is let go of.
     public var shutsDownSockets: Bool
     /// Called once, on the device's thread, when both directions have ended; all the guest's bytes have been given to
     /// `output` by then. Must not block.

@@ -27,7 +27,8 @@ final class VhostUserSocket {
         try descriptor.setNonBlocking()
     }
 
-    /// The next whole message, or nil when it has not arrived yet. - Throws: `Failure`; the connection is then of no use.
+    /// The next whole message, or nil when it has not arrived yet. - Throws: `Failure`; the connection is then of no
+    /// use.
     func next() throws(Failure) -> Message? {
         guard try fill(to: VhostUser.Header.sizeInBytes) else { return nil }
         var reader = PayloadReader(bytes)
@@ -53,7 +54,8 @@ final class VhostUserSocket {
         message.append(host: VhostUser.Header.version | VhostUser.Header.replyFlag)
         message.append(host: UInt32(payload.count))
         message += payload
-        // A reply is a few hundred bytes and the front end waits for it, so a full socket means a front end gone astray.
+        // A reply is a few hundred bytes and the front end waits for it, so a full socket means a front end gone
+        // astray.
         let sent = Glibc.send(
             descriptor.raw, message, message.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         if sent != message.count { throw .closed }

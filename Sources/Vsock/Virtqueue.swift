@@ -4,7 +4,9 @@ import System
 
 /// A guest's ring that cannot be followed. The device is of no use after it until the guest resets it.
 enum RingError: Error, Equatable, CustomStringConvertible {
-    case unmapped, unaligned, badSize(UInt32), indexJump, badHead, badNext, loop, outOfMemory, tooLong
+    case unmapped, unaligned
+    case badSize(UInt32)
+    case indexJump, badHead, badNext, loop, outOfMemory, tooLong
     case nestedIndirect, badIndirect, readableAfterWritable, shortBuffer
 
     var description: String {

@@ -2,8 +2,8 @@ import CVsock
 import Glibc
 import System
 
-/// A virtio-vsock device served by this process over vhost-user (virtio 1.2, section 5.10): no kernel module, no CID that
-/// other processes could reach. Streams only. QEMU is given the socket as `-chardev socket,path=` of a
+/// A virtio-vsock device served by this process over vhost-user (virtio 1.2, section 5.10): no kernel module, no CID
+/// that other processes could reach. Streams only. QEMU is given the socket as `-chardev socket,path=` of a
 /// `vhost-user-vsock-pci`, and the guest's memory must be shared.
 ///
 /// All work is done on one thread of its own; every callback is called there and must not block. All methods may be
@@ -106,7 +106,8 @@ final class Listeners: Sendable {
 }
 
 /// How closures reach the device's state. Only the loop's thread does, so the lock is never waited for; it is there to
-/// make the sharing sound. Callbacks run while it is held, and none of the public methods takes it on the caller's thread.
+/// make the sharing sound. Callbacks run while it is held, and none of the public methods takes it on the caller's
+/// thread.
 final class CoreHandle: Sendable {
     private let core = Guarded<DeviceCore?>(nil)
     private let loop = Guarded<EventLoop?>(nil)

@@ -26,7 +26,9 @@ package final class FrontEnd {
     /// Waits for one reply. - Throws: `Silence`, `Closed`.
     package func reply(timeoutInMilliseconds: Int32 = 10_000) throws -> (request: UInt32, payload: [UInt8]) {
         let header = try read(12, timeoutInMilliseconds)
-        func word(_ at: Int) -> UInt32 { header.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: at, as: UInt32.self) } }
+        func word(_ at: Int) -> UInt32 {
+            header.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: at, as: UInt32.self) }
+        }
         return (word(0), try read(Int(min(word(8), 4096)), timeoutInMilliseconds))
     }
 

@@ -4,8 +4,8 @@ import Glibc
 import System
 import Vsock
 
-/// A guest's vsock driver in this process: sets the device up, posts receive buffers, sends and receives packets. The rings
-/// are open to be spoiled.
+/// A guest's vsock driver in this process: sets the device up, posts receive buffers, sends and receives packets. The
+/// rings are open to be spoiled.
 package final class GuestDriver {
     package static let receive = 0
     package static let transmit = 1
@@ -145,7 +145,9 @@ package final class GuestDriver {
 
     /// Sends one packet; waits for the device to give an earlier one back where the ring is full.
     /// - Parameter length: what the header says; the payload's size unless a lie is wanted.
-    package func send(_ header: PacketHeader, _ payload: [UInt8] = [], length: UInt32? = nil, notify: Bool = true) throws {
+    package func send(_ header: PacketHeader, _ payload: [UInt8] = [], length: UInt32? = nil, notify: Bool = true)
+        throws
+    {
         try waitForSlot()
         let slot = freeSlots.removeLast()
         let at = Self.transmitArea + slot * Self.slotInBytes

@@ -186,7 +186,10 @@ import VsockDriver
         }
         #expect(stuck > 256 << 10)
         var second = try fixture.connect(2, from: 5001)
-        Thread.start("reader") { _ = try? quickHost.readToEnd(limit: 1 << 30); shutdown(quickHost.raw, Int32(SHUT_WR)) }
+        Thread.start("reader") {
+            _ = try? quickHost.readToEnd(limit: 1 << 30)
+            shutdown(quickHost.raw, Int32(SHUT_WR))
+        }
         for _ in 0..<256 { try second.write(pattern(1 << 16)) }
         try second.send(.shutdown, flags: 2)
         while !second.peerShutdown.contains(.send) { try second.take() }
@@ -201,7 +204,10 @@ import VsockDriver
         let (input, writer) = try makePipe()
         _ = fixture.serve(1, input: input)
         var stream = try fixture.connect(1, bufferInBytes: 10_000)
-        Thread.start("writer") { try? writer.writeAll(pattern(50_000)); writer.close() }
+        Thread.start("writer") {
+            try? writer.writeAll(pattern(50_000))
+            writer.close()
+        }
         for granted in stride(from: 10_000, through: 50_000, by: 10_000) {
             while stream.received.count < granted { try stream.take() }
             #expect(try fixture.driver.isQuiet() || granted == 50_000)

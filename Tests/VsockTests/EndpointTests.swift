@@ -55,7 +55,10 @@ import VsockDriver
         let fixture = try Fixture()
         let (read, write) = try makePipe()
         _ = fixture.serve(1, input: read)
-        Thread.start("writer") { try? write.writeAll(pattern(300_000)); write.close() }
+        Thread.start("writer") {
+            try? write.writeAll(pattern(300_000))
+            write.close()
+        }
         #expect(try receive(fixture) == pattern(300_000))
         #expect(flags(read) == 0)
     }

@@ -51,7 +51,8 @@ final class Fixture {
         return closed
     }
 
-    func connect(_ hostPort: UInt32, from port: UInt32 = 5000, bufferInBytes: UInt32 = 256 << 10) throws -> GuestStream {
+    func connect(_ hostPort: UInt32, from port: UInt32 = 5000, bufferInBytes: UInt32 = 256 << 10) throws -> GuestStream
+    {
         var stream = GuestStream(driver, port: port, hostPort: hostPort, bufferInBytes: bufferInBytes)
         try stream.connect()
         return stream

@@ -175,7 +175,9 @@ import VsockDriver
         Malformed(name: "short features", request: 2, payload: [1, 2, 3]),
         Malformed(name: "size of queue 2", request: 8, payload: FrontEnd.pair(2, 128)),
         Malformed(name: "size that is no power of two", request: 8, payload: FrontEnd.pair(0, 100)),
-        Malformed(name: "memory without descriptors", request: 5, payload: FrontEnd.table([FrontEnd.region(guest: 0, size: 4096)])),
+        Malformed(
+            name: "memory without descriptors", request: 5,
+            payload: FrontEnd.table([FrontEnd.region(guest: 0, size: 4096)])),
         Malformed(name: "notifications of queue 255", request: 12, payload: FrontEnd.bytes(UInt64(255))),
         Malformed(name: "no notifications", request: 12, payload: FrontEnd.bytes(UInt64(0x100))),
         Malformed(

@@ -135,16 +135,20 @@ import VsockDriver
         var testDescription: String { name }
     }
 
-    static let page: UInt64 = 4096
+    static let page = 4096 as UInt64
     static let cases = [
-        Case(name: "one", regions: [Region(guestAddress: 0, size: page, userAddress: page, fileOffset: 0)], expected: nil),
-        Case(name: "empty", regions: [Region(guestAddress: 0, size: 0, userAddress: 0, fileOffset: 0)], expected: .empty),
+        Case(
+            name: "one", regions: [Region(guestAddress: 0, size: page, userAddress: page, fileOffset: 0)], expected: nil
+        ),
+        Case(
+            name: "empty", regions: [Region(guestAddress: 0, size: 0, userAddress: 0, fileOffset: 0)], expected: .empty),
         Case(
             name: "beyond the file", regions: [Region(guestAddress: 0, size: 17 * page, userAddress: 0, fileOffset: 0)],
             expected: .beyondFile),
         Case(
             name: "offset beyond the file",
-            regions: [Region(guestAddress: 0, size: page, userAddress: 0, fileOffset: 16 * page)], expected: .beyondFile),
+            regions: [Region(guestAddress: 0, size: page, userAddress: 0, fileOffset: 16 * page)], expected: .beyondFile
+        ),
         Case(
             name: "offset wraps",
             regions: [Region(guestAddress: 0, size: 2 * page, userAddress: 0, fileOffset: 0 &- page)], expected: .wraps),

@@ -5,7 +5,8 @@ import VsockDriver
 
 @testable import Vsock
 
-/// Rings as a hostile guest writes them. Memory: 1 MiB at guest address 0, a ring of eight at 0, indirect tables at 0x8000.
+/// Rings as a hostile guest writes them. Memory: 1 MiB at guest address 0, a ring of eight at 0, indirect tables at
+/// 0x8000.
 @Suite struct VirtqueueTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let name: String
@@ -193,7 +194,8 @@ import VsockDriver
             name: "used ring ends outside", descriptors: FrontEnd.userBase, used: FrontEnd.userBase + 0xF_FFC0,
             available: FrontEnd.userBase, expected: .unmapped),
         Place(
-            name: "top of the address space", descriptors: 0 &- 16, used: 0 &- 4, available: 0 &- 2, expected: .unmapped),
+            name: "top of the address space", descriptors: 0 &- 16, used: 0 &- 4, available: 0 &- 2, expected: .unmapped
+        ),
         Place(
             name: "odd", descriptors: FrontEnd.userBase + 1, used: FrontEnd.userBase, available: FrontEnd.userBase,
             expected: .unaligned),
