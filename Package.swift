@@ -66,6 +66,7 @@ let package = Package(
         tests("Vsock", ["VsockDriver", "System"]),
         .executableTarget(
             name: "FuzzVsock", dependencies: ["Vsock", "VsockDriver", "System"], path: "Fuzz/vsock", exclude: ["corpus"]),
+        tests("Hypervisor", ["System"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -1,0 +1,61 @@
+import Glibc
+import System
+
+/// What runs the guest's instructions.
+public enum Accelerator: String, Sendable, CaseIterable {
+    /// The processor, through `/dev/kvm`: a security boundary.
+    case kvm
+    /// QEMU's translator (TCG): a convenience that QEMU's own security policy does not call a boundary.
+    case emulation
+}
+
+/// What the person asked for.
+public enum AcceleratorChoice: String, Sendable, CaseIterable {
+    case auto
+    case kvm
+    case emulation
+
+    /// Decides by looking at this machine. `kvm` and `emulation` are obeyed as they are: who forces KVM may know better
+    /// than the look-up.
+    /// - Returns: what to use, and why in words for a person.
+    public func resolve() -> (accelerator: Accelerator, reason: String) {
+        resolve(device: "/dev/kvm", processor: "/proc/cpuinfo")
+    }
+
+    func resolve(device: String, processor: String) -> (accelerator: Accelerator, reason: String) {
+        switch self {
+        case .kvm: return (.kvm, "KVM was asked for")
+        case .emulation: return (.emulation, "emulation was asked for")
+        case .auto:
+            if let obstacle = Self.obstacleToKVM(device: device, processor: processor) { return (.emulation, obstacle) }
+            return (.kvm, "\(device) opens and the processor has virtualization extensions")
+        }
+    }
+
+    /// An openable device is not enough: a KVM without hardware behind it (nested in some clouds) opens, creates machines
+    /// and then hangs every guest whose kernel was not made for it.
+    private static func obstacleToKVM(device: String, processor: String) -> String? {
+        let fd = open(device, O_RDWR | O_CLOEXEC)
+        let code = errno
+        guard fd >= 0 else {
+            switch code {
+            case ENOENT: return "\(device) does not exist: enable virtualization in the firmware and load the kvm module"
+            case EACCES, EPERM: return "\(device) may not be opened by this user: add the user to the group \"kvm\""
+            default: return "\(device) cannot be opened: \(String(cString: strerror(code)))"
+            }
+        }
+        close(fd)
+        guard let text = try? Files.readText(processor), hasVirtualization(text) else {
+            return "the processor offers no virtualization extensions (vmx or svm in \(processor))"
+        }
+        return nil
+    }
+
+    static func hasVirtualization(_ processorInformation: String) -> Bool {
+        for line in processorInformation.split(separator: "\n") where line.hasPrefix("flags") {
+            let flags = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == ":" })
+            return flags.contains("vmx") || flags.contains("svm")
+        }
+        return false
+    }
+}

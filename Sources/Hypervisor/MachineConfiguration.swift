@@ -1,0 +1,101 @@
+import Glibc
+
+/// A virtio block device, raw format, in the guest `/dev/vda`, `/dev/vdb`, … in the order given.
+public struct Disk: Sendable, Equatable {
+    public var path: String
+    /// Read-only disks may be shared by any number of sandboxes; QEMU takes no lock on them.
+    public var readOnly: Bool
+    /// At most `longestSerialInBytes` bytes of letters, digits, `.`, `_`, `-`; seen in the guest as
+    /// `/sys/block/vdX/serial`.
+    public var serial: String
+
+    /// virtio specification 1.2, section 5.2.6: the identifier has 20 bytes.
+    public static let longestSerialInBytes = 20
+
+    public init(path: String, readOnly: Bool, serial: String) {
+        self.path = path
+        self.readOnly = readOnly
+        self.serial = serial
+    }
+}
+
+/// A virtual machine as the engine wants it. Every path is absolute and names a file that QEMU's user can reach: nothing
+/// here is chowned, because layers are shared between sandboxes.
+public struct MachineConfiguration: Sendable {
+    /// Whom QEMU runs as.
+    public struct User: Sendable, Equatable {
+        public var uid: uid_t
+        public var gid: gid_t
+        public init(uid: uid_t, gid: gid_t) {
+            self.uid = uid
+            self.gid = gid
+        }
+    }
+
+    /// The sandbox's id, for people: it appears as the domain's title. Any text.
+    public var name: String
+    public var accelerator: Accelerator
+    public var memoryInBytes: UInt64
+    public var vcpus: Int
+    /// An uncompressed kernel with a PVH entry, or a bzImage.
+    public var kernel: String
+    public var initramfs: String
+    public var commandLine: String
+    public var disks: [Disk]
+    /// Socket of the vhost-user-vsock back end, which must be listening before `VirtualMachine.start`; nil for no device.
+    public var vsockSocket: String?
+    /// File that what the guest writes to `hvc0` is appended to; created when it is not there.
+    public var consoleLog: String
+    /// A 16550 (`ttyS0`) for what a guest says before virtio is up, appended to this file. It slows the boot: for debugging.
+    public var serialLog: String?
+    /// Whom QEMU becomes when this process is root (nil: it stays what this process is). The user need not be in the
+    /// user database: a number of its own for each sandbox keeps sandboxes apart. It must be able to read `kernel`,
+    /// `initramfs` and read-only disks, to write the other disks, to connect to `vsockSocket`, and to traverse
+    /// (`x`) every directory above these and above the machine's root directory.
+    public var runAs: User?
+    /// The QEMU binary.
+    public var emulatorPath = "/usr/bin/qemu-system-x86_64"
+    /// A device for giving memory back to the host. Costs a few milliseconds of start.
+    public var balloon = false
+
+    public init(
+        name: String, accelerator: Accelerator, memoryInBytes: UInt64, vcpus: Int, kernel: String, initramfs: String,
+        commandLine: String, disks: [Disk] = [], vsockSocket: String? = nil, consoleLog: String, runAs: User? = nil
+    ) {
+        self.name = name
+        self.accelerator = accelerator
+        self.memoryInBytes = memoryInBytes
+        self.vcpus = vcpus
+        self.kernel = kernel
+        self.initramfs = initramfs
+        self.commandLine = commandLine
+        self.disks = disks
+        self.vsockSocket = vsockSocket
+        self.consoleLog = consoleLog
+        self.runAs = runAs
+    }
+
+    /// Where a virtio device sits on the root bus `pcie.0`.
+    public struct Address: Equatable, Sendable {
+        public var slot: Int
+        public var function: Int
+        /// Other functions of the slot are in use, which function 0 has to announce.
+        public var multifunction = false
+    }
+
+    /// More disks than this do not fit on the bus: 26 slots of 8 functions.
+    public static let mostDisks = (31 - firstDiskSlot) * 8
+    // 0 is the host bridge and 31 the chipset's own devices (ICH9).
+    static let vsockSlot = 1
+    static let consoleSlot = 2
+    static let entropySlot = 3
+    static let balloonSlot = 4
+    static let firstDiskSlot = 5
+
+    /// A slot for each disk while there are enough, since a whole slot can be unplugged by itself; then eight a slot.
+    func address(ofDisk index: Int) -> Address {
+        if disks.count <= 31 - Self.firstDiskSlot { return Address(slot: Self.firstDiskSlot + index, function: 0) }
+        let function = index % 8
+        return Address(slot: Self.firstDiskSlot + index / 8, function: function, multifunction: function == 0)
+    }
+}

@@ -1,0 +1,110 @@
+import Glibc
+import System
+import Testing
+
+@testable import Hypervisor
+
+/// Real machines. libvirt allows a process one root, so they run one after the other, all in the same.
+@Suite(.serialized) final class MachineTests {
+    /// Not in the environment's temporary directory: sockets need a short path.
+    private static let base = "/tmp/cloister-hv-\(getpid())"
+    private static let cache = "/tmp/cloister-hv-cache-\(getuid())"
+    private let machines = Guarded<[VirtualMachine]>([])
+
+    init() throws {
+        try Files.makeDirectories(Self.base, mode: 0o711)
+        try Files.write("\(Self.base)/initramfs", "none", mode: 0o644)
+        for kernel in TinyKernel.allCases { try kernel.write(to: "\(Self.base)/\(kernel)") }
+    }
+
+    deinit {
+        for machine in machines.withLock({ $0 }) { machine.destroy() }
+        try? Files.removeTree(Self.base)
+    }
+
+    private func machine(
+        _ kernel: TinyKernel, _ change: (inout MachineConfiguration) -> Void = { _ in }
+    ) throws -> VirtualMachine {
+        var configuration = MachineConfiguration(
+            name: "test", accelerator: .emulation, memoryInBytes: 64 << 20, vcpus: 1,
+            kernel: "\(Self.base)/\(kernel)", initramfs: "\(Self.base)/initramfs", commandLine: "quiet",
+            consoleLog: "\(Self.base)/console", runAs: geteuid() == 0 ? .init(uid: 64999, gid: 64999) : nil)
+        change(&configuration)
+        let machine = VirtualMachine(configuration: configuration, root: "\(Self.base)/lv", capabilityCache: Self.cache)
+        machines.withLock { $0.append(machine) }
+        return machine
+    }
+
+    /// Waits for the exit callback.
+    private func exit(of machine: VirtualMachine, within: Duration = .seconds(20)) -> String? {
+        let told = Guarded<String?>(nil)
+        machine.onExit { reason in told.withLock { $0 = reason } }
+        return told.wait(timeout: within) { $0 }
+    }
+
+    @Test func powersItselfOff() throws {
+        let machine = try machine(.powersOff)
+        let steps = Guarded<[String]>([])
+        try machine.start { step, _ in steps.withLock { $0.append(step) } }
+        #expect(steps.withLock { $0 } == ["libvirt open", "domain create"])
+        #expect(exit(of: machine) == "the guest powered off")
+        #expect(machine.exit == .shutdown)
+        machine.destroy()
+        #expect(!Files.exists("\(Self.base)/lv"))
+    }
+
+    @Test func destroyLeavesNothing() throws {
+        let machine = try machine(.halts)
+        try machine.start()
+        let pid = try #require(machine.qemuPid)
+        #expect(kill(pid, 0) == 0)
+        machine.destroy()
+        #expect(kill(pid, 0) != 0 && errno == ESRCH)
+        #expect(!Files.exists("\(Self.base)/lv"))
+        #expect(machine.exit == .destroyed)
+        machine.destroy()
+    }
+
+    @Test func killedEmulatorIsNoticedAtOnce() throws {
+        let machine = try machine(.halts)
+        try machine.start()
+        let pid = try #require(machine.qemuPid)
+        kill(pid, SIGKILL)
+        #expect(exit(of: machine, within: .seconds(1)) == "QEMU was killed by signal 9")
+        machine.destroy()
+        #expect(!Files.exists("\(Self.base)/lv"))
+    }
+
+    @Test func emulatorIsConfined() throws {
+        let machine = try machine(.halts) 
+        try machine.start()
+        defer { machine.destroy() }
+        let pid = try #require(machine.qemuPid)
+        let arguments = try Files.read("/proc/\(pid)/cmdline").split(separator: 0).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        let sandbox = try #require(arguments.firstIndex(of: "-sandbox"))
+        #expect(
+            arguments[sandbox + 1] == "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+        #expect(arguments.contains("-nodefaults"))
+        #expect(arguments.contains("-no-user-config"))
+        let status = try Files.readText("/proc/\(pid)/status")
+        #expect(status.contains("\nSeccomp:\t2\n"))
+        if geteuid() == 0 {
+            #expect(status.contains("\nUid:\t64999\t64999\t64999\t64999\n"))
+            #expect(status.contains("\nGid:\t64999\t64999\t64999\t64999\n"))
+            #expect(status.contains("\nCapEff:\t0000000000000000\n"))
+        }
+    }
+
+    @Test func failedStartLeavesNothing() throws {
+        try Files.write("\(Self.base)/text", "not a kernel", mode: 0o644)
+        let machine = try machine(.halts) { $0.kernel = "\(Self.base)/text" }
+        let began = Clock.monotonic
+        let error = #expect(throws: HypervisorError.self) { try machine.start() }
+        #expect(Clock.monotonic - began < .seconds(20), "libvirt waited for a process that nobody reaped")
+        #expect(error?.remedy?.contains("vmlinux") == true, "\(error.map(String.init(describing:)) ?? "")")
+        #expect(!Files.exists("\(Self.base)/lv"))
+        #expect(machine.qemuPid == nil || kill(machine.qemuPid ?? 0, 0) != 0)
+    }
+}
