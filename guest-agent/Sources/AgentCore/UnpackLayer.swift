@@ -18,10 +18,9 @@ extension AgentProcess {
             let directory = try FileDescriptor.open(path, O_RDONLY | ca_o_directory)
             layer = try unpackLayer(blob: blob.raw, sizeInBytes: request.blobSizeInBytes, into: directory.raw)
         } catch {
-            let size = Self.sizeInMebibytes(path)
             Disks.unmount(path)
             guard let error = error as? LayerUnpackError else { throw error }
-            throw Self.rpcError(error, diskSizeInMebibytes: size)
+            throw Self.rpcError(error, diskSizeInMebibytes: Self.sizeInMebibytes(devices[request.targetDisk] ?? ""))
         }
         try Disks.unmountOrFail(path)
         var response = UnpackLayerResponse()
@@ -31,10 +30,9 @@ extension AgentProcess {
         return response
     }
 
-    private static func sizeInMebibytes(_ path: String) -> UInt64 {
-        var info = statvfs()
-        guard statvfs(path, &info) == 0 else { return 0 }
-        return UInt64(info.f_blocks) * UInt64(info.f_frsize) >> 20
+    private static func sizeInMebibytes(_ device: String) -> Int {
+        guard let disk = try? FileDescriptor.open(device, O_RDONLY) else { return 0 }
+        return max(0, lseek(disk.raw, 0, SEEK_END)) >> 20
     }
 
     private static func rpcError(_ error: LayerUnpackError, diskSizeInMebibytes size: UInt64) -> RPCError {
