@@ -35,7 +35,7 @@ extension AgentProcess {
         return max(0, lseek(disk.raw, 0, SEEK_END)) >> 20
     }
 
-    private static func rpcError(_ error: LayerUnpackError, diskSizeInMebibytes size: UInt64) -> RPCError {
+    private static func rpcError(_ error: LayerUnpackError, diskSizeInMebibytes size: Int) -> RPCError {
         switch error {
         case .diskFull: RPCError(.resourceExhausted, "the layer unpacks to more than the disk's size of \(size) MiB")
         case .notATar, .truncated, .damaged, .refused: RPCError(.invalidArgument, error.description)
