@@ -45,13 +45,16 @@ public enum AcceleratorChoice: String, Sendable, CaseIterable {
             }
         }
         close(fd)
-        guard let text = try? Files.readText(processor), hasVirtualization(text) else {
+        guard let text = try? Files.readText(processor), Accelerator.virtualization(in: text) else {
             return "the processor offers no virtualization extensions (vmx or svm in \(processor))"
         }
         return nil
     }
+}
 
-    static func hasVirtualization(_ processorInformation: String) -> Bool {
+extension Accelerator {
+    /// Whether `/proc/cpuinfo` tells of Intel's or AMD's extensions.
+    static func virtualization(in processorInformation: String) -> Bool {
         for line in processorInformation.split(separator: "\n") where line.hasPrefix("flags") {
             let flags = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == ":" })
             return flags.contains("vmx") || flags.contains("svm")

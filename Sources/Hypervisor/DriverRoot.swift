@@ -10,7 +10,7 @@ struct DriverRoot {
     private static let machines = Guarded(0)
 
     /// The longest path a root may have: this is the longest socket below it.
-    static let longestPathInBytes = UnixSocket.longestPathInBytes - "/lib/qemu/domain-999-vm999/monitor.sock".utf8.count
+    static let longestPathInBytes = UnixSocket.longestPathInBytes - "/lib/qemu/domain-1-vm/monitor.sock".utf8.count
 
     var uri: String { "qemu:///embed?root=\(Self.percentEncoded(path))" }
     /// Written by libvirt before QEMU is executed.

@@ -19,8 +19,7 @@ public struct Disk: Sendable, Equatable {
     }
 }
 
-/// A virtual machine as the engine wants it. Every path is absolute and names a file that QEMU's user can reach: nothing
-/// here is chowned, because layers are shared between sandboxes.
+/// A virtual machine as the engine wants it. Every path is absolute.
 public struct MachineConfiguration: Sendable {
     /// Whom QEMU runs as.
     public struct User: Sendable, Equatable {
@@ -49,9 +48,11 @@ public struct MachineConfiguration: Sendable {
     /// A 16550 (`ttyS0`) for what a guest says before virtio is up, appended to this file. It slows the boot: for debugging.
     public var serialLog: String?
     /// Whom QEMU becomes when this process is root (nil: it stays what this process is). The user need not be in the
-    /// user database: a number of its own for each sandbox keeps sandboxes apart. It must be able to read `kernel`,
-    /// `initramfs` and read-only disks, to write the other disks, to connect to `vsockSocket`, and to traverse
-    /// (`x`) every directory above these and above the machine's root directory.
+    /// user database: a number of its own for each sandbox keeps sandboxes apart. Nothing is chowned here, because
+    /// layers are shared between sandboxes: the files' own modes must let it read `kernel`, `initramfs` and read-only
+    /// disks and write the other disks (the directories above need not); it must be able to connect to `vsockSocket`, and
+    /// to traverse (`x`) the directories above that and above the machine's root directory. The console's file is opened
+    /// for it.
     public var runAs: User?
     /// The QEMU binary.
     public var emulatorPath = "/usr/bin/qemu-system-x86_64"
@@ -73,6 +74,18 @@ public struct MachineConfiguration: Sendable {
         self.vsockSocket = vsockSocket
         self.consoleLog = consoleLog
         self.runAs = runAs
+    }
+
+    /// What QEMU opens by path, itself.
+    var files: [String] { [kernel, initramfs] + disks.map(\.path) }
+
+    /// The same machine with these files elsewhere.
+    func with(_ places: [String: String]) -> MachineConfiguration {
+        var copy = self
+        copy.kernel = places[kernel] ?? kernel
+        copy.initramfs = places[initramfs] ?? initramfs
+        copy.disks = disks.map { Disk(path: places[$0.path] ?? $0.path, readOnly: $0.readOnly, serial: $0.serial) }
+        return copy
     }
 
     /// Where a virtio device sits on the root bus `pcie.0`.

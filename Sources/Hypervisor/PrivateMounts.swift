@@ -11,6 +11,8 @@ import System
 ///   that user with CAP_DAC_OVERRIDE, finds KVM, then finds that the user itself cannot open it, and forgets all it learned:
 ///   it asks again a dozen times a start, 10 s. So with KVM there is a node of the same device with group access, and
 ///   with emulation one that cannot be opened.
+/// * QEMU's user has to reach the kernel and the disks, which may lie below a home directory or in root's own store: those
+///   that it cannot reach are mounted where it can.
 enum PrivateMounts {
     /// The user and group that distributions build libvirt with.
     static let builtInNames = ["libvirt-qemu", "qemu"]
@@ -21,21 +23,40 @@ enum PrivateMounts {
     /// - Parameters:
     ///   - accelerator: what the machine will use.
     ///   - user: whom QEMU will run as: `MachineConfiguration.runAs`.
-    ///   - directory: an existing directory of this process's own, used for a moment.
+    ///   - files: what QEMU will open. Nobody is given access to a file, only a way to it.
+    ///   - directory: an empty directory that `user` can reach.
+    /// - Returns: for files that `user` could not reach, where they are found instead.
     /// - Throws: `SystemError`; a container without the right to mount gets EPERM.
     static func prepare(
-        accelerator: Accelerator, user: MachineConfiguration.User?, directory: String
-    ) throws(SystemError) {
-        guard geteuid() == 0 else { return }
+        accelerator: Accelerator, user: MachineConfiguration.User?, files: [String], directory: String
+    ) throws(SystemError) -> [String: String] {
+        guard geteuid() == 0 else { return [:] }
         let overlays = ["/etc/passwd", "/etc/group"].compactMap { path in completed(path).map { (path, $0) } }
         let device = user.flatMap { deviceToReplace(accelerator, $0) }
-        if overlays.isEmpty && device == nil { return }
+        let hidden = user.map { user in Set(files).filter { !canReach(user, $0) } } ?? []
+        if overlays.isEmpty && device == nil && hidden.isEmpty { return [:] }
 
         try syscall("unshare", "mount namespace") { cs_unshare_mounts() }
         // What the host mounts later is still seen here; nothing goes back.
         try syscall("mount", "/") { mount(nil, "/", nil, UInt(MS_REC | MS_SLAVE), nil) }
+        try replace(overlays, device.map { ($0, accelerator == .kvm ? user?.gid : nil) }, directory)
+        var places: [String: String] = [:]
+        for (index, path) in hidden.sorted().enumerated() {
+            let place = "\(directory)/\(index)"
+            try Files.write(place, [])
+            try bind(path, over: place)
+            places[path] = place
+        }
+        return places
+    }
+
+    /// - Parameter device: the number of `/dev/kvm`, and the group that is to open it, nil for nobody.
+    private static func replace(
+        _ overlays: [(String, String)], _ device: (number: dev_t, group: gid_t?)?, _ directory: String
+    ) throws(SystemError) {
         // A file system of its own, because the directory's may be mounted `nodev`.
-        try syscall("mount", directory) { mount("tmpfs", directory, "tmpfs", UInt(MS_NOSUID | MS_NOEXEC), "mode=0755,size=16m") }
+        let flags = UInt(MS_NOSUID | MS_NOEXEC)
+        try syscall("mount", directory) { mount("tmpfs", directory, "tmpfs", flags, "mode=0755,size=16m") }
         // Files stay while something is bound to them.
         defer { umount2(directory, Int32(MNT_DETACH)) }
         for (path, content) in overlays {
@@ -43,18 +64,31 @@ enum PrivateMounts {
             try Files.write(copy, content, mode: 0o644)
             try bind(copy, over: path)
         }
-        if let device, let user {
-            let node = "\(directory)/kvm"
-            let mode: mode_t = accelerator == .kvm ? 0o660 : 0
-            try syscall("mknod", node) { mknod(node, S_IFCHR, device) }
-            try syscall("chown", node) { chown(node, 0, user.gid) }
-            try syscall("chmod", node) { chmod(node, mode) }
-            try bind(node, over: kvm)
-            if accelerator == .emulation {
-                // What no capability overrides (mount(2), MS_NODEV).
-                let flags = UInt(MS_REMOUNT | MS_BIND | MS_NODEV)
-                try syscall("mount", kvm) { mount(nil, kvm, nil, flags, nil) }
-            }
+        guard let device else { return }
+        let node = "\(directory)/kvm"
+        try syscall("mknod", node) { mknod(node, S_IFCHR, device.number) }
+        try syscall("chown", node) { chown(node, 0, device.group ?? 0) }
+        try syscall("chmod", node) { chmod(node, device.group == nil ? 0 : 0o660) }
+        try bind(node, over: kvm)
+        if device.group == nil {
+            // What no capability overrides (mount(2), MS_NODEV).
+            let flags = UInt(MS_REMOUNT | MS_BIND | MS_NODEV)
+            try syscall("mount", kvm) { mount(nil, kvm, nil, flags, nil) }
+        }
+    }
+
+    /// Whether every directory above a file lets the user through (path_resolution(7)); access lists are left to bind.
+    static func canReach(_ user: MachineConfiguration.User, _ path: String) -> Bool {
+        guard let resolved = realpath(path, nil) else { return true }
+        defer { free(resolved) }
+        var directory = Files.parent(of: String(cString: resolved))
+        while true {
+            var info = stat()
+            guard stat(directory, &info) == 0 else { return false }
+            let bit: mode_t = info.st_uid == user.uid ? 0o100 : info.st_gid == user.gid ? 0o010 : 0o001
+            if info.st_mode & bit == 0 { return false }
+            if directory == "/" { return true }
+            directory = Files.parent(of: directory)
         }
     }
 

@@ -159,8 +159,9 @@ public final class VirtualMachine: Sendable {
             try directory.prepare(runAs: configuration.runAs, capabilityCache: capabilityCache)
         } catch { throw HypervisorError("start a virtual machine", error) }
         // A container may not be allowed to mount. Then it depends on the machine whether libvirt can do without.
-        try? PrivateMounts.prepare(
-            accelerator: configuration.accelerator, user: configuration.runAs, directory: directory.mountPoint)
+        let places = try? PrivateMounts.prepare(
+            accelerator: configuration.accelerator, user: configuration.runAs, files: configuration.files,
+            directory: directory.mountPoint)
 
         try LibvirtRuntime.start()
         guard let connection = virConnectOpen(directory.uri) else { throw .last("open libvirt's QEMU driver") }
@@ -168,7 +169,7 @@ public final class VirtualMachine: Sendable {
         state.withLock { $0.handles = handles }
         let opened = Clock.monotonic
         listen(connection)
-        let xml = DomainXML.render(configuration, name: directory.domainName)
+        let xml = DomainXML.render(configuration.with(places ?? [:]), name: directory.domainName)
         guard let domain = virDomainCreateXML(connection, xml, 0) else { throw .last("create the virtual machine") }
         let handle = Handles(domain: domain)
         state.withLock { state in

@@ -88,6 +88,8 @@ import Testing
             arguments[sandbox + 1] == "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
         #expect(arguments.contains("-nodefaults"))
         #expect(arguments.contains("-no-user-config"))
+        let processor = try #require(arguments.firstIndex(of: "-cpu"))
+        #expect(arguments[processor + 1] == "max,erms=off,fsrm=off")
         let status = try Files.readText("/proc/\(pid)/status")
         #expect(status.contains("\nSeccomp:\t2\n"))
         if geteuid() == 0 {
@@ -95,6 +97,34 @@ import Testing
             #expect(status.contains("\nGid:\t64999\t64999\t64999\t64999\n"))
             #expect(status.contains("\nCapEff:\t0000000000000000\n"))
         }
+    }
+
+    /// As root, files below a directory that QEMU's user may not enter, and that stays so.
+    @Test func filesOutOfReach() throws {
+        let closed = "\(Self.base)/closed"
+        try Files.makeDirectories(closed, mode: 0o700)
+        try TinyKernel.powersOff.write(to: "\(closed)/kernel")
+        try Files.write("\(closed)/disk", [UInt8](repeating: 0, count: 1 << 20), mode: 0o644)
+        let machine = try machine(.halts) {
+            $0.kernel = "\(closed)/kernel"
+            $0.disks = [Disk(path: "\(closed)/disk", readOnly: true, serial: "a")]
+        }
+        try machine.start()
+        #expect(exit(of: machine) == "the guest powered off")
+        machine.destroy()
+        #expect(!Files.exists("\(Self.base)/lv"))
+        #expect(try Files.list(closed).sorted() == ["disk", "kernel"])
+    }
+
+    /// As many disks as a machine takes, shared by two machines' worth of opens.
+    @Test(arguments: [1, 26, 27, MachineConfiguration.mostDisks]) func disks(_ count: Int) throws {
+        let path = "\(Self.base)/disk"
+        try Files.write(path, [UInt8](repeating: 0, count: 1 << 20), mode: 0o644)
+        let machine = try machine(.powersOff) {
+            $0.disks = (0..<count).map { Disk(path: path, readOnly: true, serial: "layer-\($0)") }
+        }
+        try machine.start()
+        #expect(exit(of: machine, within: .seconds(60)) == "the guest powered off")
     }
 
     @Test func failedStartLeavesNothing() throws {

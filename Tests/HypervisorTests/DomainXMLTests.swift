@@ -1,0 +1,163 @@
+import Testing
+
+@testable import Hypervisor
+
+@Suite struct DomainXMLTests {
+    private func configuration(
+        _ accelerator: Accelerator = .emulation, disks: Int = 0, _ change: (inout MachineConfiguration) -> Void = { _ in }
+    ) -> MachineConfiguration {
+        var configuration = MachineConfiguration(
+            name: "web", accelerator: accelerator, memoryInBytes: 134_217_728, vcpus: 2, kernel: "/k", initramfs: "/i",
+            commandLine: "quiet",
+            disks: (0..<disks).map { Disk(path: "/d/\($0)", readOnly: $0 > 0, serial: "layer-\($0)") },
+            vsockSocket: "/s/vsock", consoleLog: "/s/console")
+        change(&configuration)
+        return configuration
+    }
+
+    @Test func acceleratorsDifferInTypeAndProcessorOnly() {
+        let kvm = DomainXML.render(configuration(.kvm, disks: 40)).split(separator: "\n")
+        let emulation = DomainXML.render(configuration(.emulation, disks: 40)).split(separator: "\n")
+        #expect(kvm.filter { $0.contains("<domain ") }.map { $0.contains("type='kvm'") } == [true])
+        #expect(emulation.filter { $0.contains("<domain ") }.map { $0.contains("type='qemu'") } == [true])
+        // The processor's features are part of its model.
+        let rest = { (lines: [Substring]) in withoutProcessor(lines).filter { !$0.contains("<domain ") } }
+        #expect(rest(kvm) == rest(emulation))
+        #expect(rest(kvm).count > 300)
+        #expect(kvm.contains { $0.contains("<cpu mode='host-passthrough'") })
+        #expect(!kvm.contains { $0.contains("qemu'") && $0.contains("type=") && $0.contains("<domain") })
+        #expect(emulation.contains { $0.contains("<cpu mode='maximum'") })
+    }
+
+    /// What a machine has, and has not.
+    @Test(arguments: [
+        ("q35", "machine='q35'", true), ("shared memory, for vhost-user", "<source type='memfd'/>", true),
+        ("no USB", "<controller type='usb' model='none'/>", true), ("no balloon", "<memballoon model='none'/>", true),
+        ("no graphics", "<graphics", false), ("no video", "<video", false), ("no network", "<interface", false),
+        ("ends at power off", "<on_poweroff>destroy</on_poweroff>", true),
+        ("ends at reboot", "<on_reboot>destroy</on_reboot>", true), ("ends at panic", "<on_crash>destroy</on_crash>", true),
+        ("console", "<source path='/s/console' append='on'/>", true), ("no serial port", "<serial type=", false),
+        ("vsock", "<qemu:arg value='socket,id=vsock,path=/s/vsock'/>", true),
+        ("no 400 questions about the processor", "<qemu:del capability='cpu-unavailable-features'/>", true),
+    ])
+    func has(_ name: String, _ text: String, _ expected: Bool) {
+        #expect(DomainXML.render(configuration(disks: 2)).contains(text) == expected, "\(name)")
+    }
+
+    @Test func optionalDevices() {
+        let xml = DomainXML.render(
+            configuration {
+                $0.balloon = true
+                $0.serialLog = "/s/serial"
+                $0.vsockSocket = nil
+            })
+        #expect(xml.contains("<memballoon model='virtio' freePageReporting='on'>"))
+        #expect(xml.contains("<source path='/s/serial' append='on'/>"))
+        #expect(!xml.contains("vsock"))
+    }
+
+    @Test func readOnlyAndWritableDisks() {
+        let disks = DomainXML.render(configuration(disks: 2)).components(between: "<disk ", and: "</disk>")
+        #expect(disks.count == 2)
+        #expect(!disks[0].contains("<readonly/>") && disks[0].contains("discard='unmap'"))
+        #expect(disks[1].contains("<readonly/>") && !disks[1].contains("discard"))
+        for disk in disks { #expect(disk.contains("type='raw'") && disk.contains("bus='virtio'")) }
+        #expect(disks[1].contains("<serial>layer-1</serial>") && disks[1].contains("dev='vdb'"))
+    }
+
+    /// Every device on the root bus has a place of its own, and a slot's function 0 says whether it has others.
+    @Test(arguments: [0, 1, 25, 26, 27, 100, 200, MachineConfiguration.mostDisks])
+    func places(_ count: Int) {
+        let machine = configuration(disks: count)
+        let places = (0..<count).map { machine.address(ofDisk: $0) }
+        #expect(Set(places.map { $0.slot * 8 + $0.function }).count == count)
+        #expect(places.allSatisfy { (MachineConfiguration.firstDiskSlot...30).contains($0.slot) && (0...7).contains($0.function) })
+        for place in places where place.function > 0 {
+            #expect(places.contains { $0.slot == place.slot && $0.function == 0 && $0.multifunction })
+        }
+        #expect(count > 26 || places.allSatisfy { $0.function == 0 && !$0.multifunction })
+        let xml = DomainXML.render(machine)
+        #expect(xml.components(between: "<disk ", and: "</disk>").count == count)
+        #expect(xml.components(between: "multifunction='on", and: "'").count == (count > 26 ? (count + 7) / 8 : 0))
+    }
+
+    @Test(arguments: [(0, "vda"), (25, "vdz"), (26, "vdaa"), (51, "vdaz"), (52, "vdba"), (207, "vdgz")])
+    func diskNames(_ index: Int, _ name: String) { #expect(DomainXML.diskName(index) == name) }
+
+    /// Text that would be markup, an option or a control sequence stays text.
+    @Test(arguments: [
+        ("markup", "</title><devices><hostdev/>", "&lt;/title&gt;&lt;devices&gt;&lt;hostdev/&gt;"),
+        ("quotes", "a'b\"c", "a&apos;b&quot;c"), ("entity", "&lt;", "&amp;lt;"),
+        ("control characters", "a\u{0}\u{1B}[2J\u{FFFF}", "a\u{FFFD}\u{FFFD}[2J\u{FFFD}"),
+        ("comment", "--><!--", "--&gt;&lt;!--"), ("section", "]]>", "]]&gt;"), ("line end", "a\nb\tc\rd", "a&#10;b&#9;c&#13;d"),
+        ("other scripts", "Ж日\u{1F600}", "Ж日\u{1F600}"),
+    ])
+    func escaping(_ name: String, _ text: String, _ expected: String) {
+        #expect(XMLElement.escape(text) == expected, "\(name)")
+        let xml = DomainXML.render(
+            configuration {
+                $0.kernel = text
+                $0.commandLine = text
+                $0.consoleLog = text
+            })
+        #expect(xml.components(between: "<kernel>", and: "</kernel>") == [expected])
+        #expect(xml.components(between: "<cmdline>", and: "</cmdline>") == [expected])
+        #expect(xml.contains("<source path='\(expected)' append='on'/>"))
+    }
+
+    @Test func commaInSocketPath() {
+        let xml = DomainXML.render(configuration { $0.vsockSocket = "/s/a,server=on" })
+        #expect(xml.contains("value='socket,id=vsock,path=/s/a,,server=on'"))
+    }
+
+    @Test(arguments: [
+        ("/run/cloister/web", "qemu:///embed?root=/run/cloister/web"), ("/a b", "qemu:///embed?root=/a%20b"),
+        ("/a&root=/b?c#d%", "qemu:///embed?root=/a%26root%3D/b%3Fc%23d%25"), ("/é", "qemu:///embed?root=/%C3%A9"),
+    ])
+    func rootBecomesAddress(_ path: String, _ address: String) throws { #expect(try DriverRoot(path).uri == address) }
+
+    @Test func rootsThatDoNotFit() throws {
+        let longest = "/" + String(repeating: "a", count: VirtualMachine.longestRootInBytes - 1)
+        #expect(throws: Never.self) { try DriverRoot(longest) }
+        #expect(throws: HypervisorError.self) { try DriverRoot(longest + "a") }
+        #expect(throws: HypervisorError.self) { try DriverRoot("relative") }
+    }
+
+    @Test func driverConfiguration() {
+        let root = DriverRoot.configuration(.init(uid: 7, gid: 8), isRoot: true)
+        #expect(root.contains("user = \"+7\"\ngroup = \"+8\"\n") && root.contains("seccomp_sandbox = 1\n"))
+        #expect(!DriverRoot.configuration(.init(uid: 7, gid: 8), isRoot: false).contains("user ="))
+    }
+}
+
+/// Leaves out the `<cpu …>` element, with its children where it has some.
+private func withoutProcessor(_ lines: [Substring]) -> [Substring] {
+    var inside = false
+    return lines.filter { line in
+        let text = line.drop { $0 == " " }
+        if text.hasPrefix("<cpu ") {
+            inside = !text.hasSuffix("/>")
+            return false
+        }
+        if text == "</cpu>" {
+            inside = false
+            return false
+        }
+        return !inside
+    }
+}
+
+extension String {
+    /// What stands between the two marks, each time.
+    fileprivate func components(between start: String, and end: String) -> [String] {
+        var result: [String] = []
+        var rest = self[...]
+        while let opening = rest.firstRange(of: start) {
+            rest = rest[opening.upperBound...]
+            guard let closing = rest.firstRange(of: end) else { break }
+            result.append(String(rest[..<closing.lowerBound]))
+            rest = rest[closing.upperBound...]
+        }
+        return result
+    }
+}
