@@ -16,7 +16,9 @@ final class Background<Value: Sendable>: Sendable {
     /// Blocks until the work is done. - Throws: what the work threw.
     func value() throws -> Value {
         // Without a timeout there is always an outcome.
-        guard let result: Result<Value, any Error> = outcome.wait(until: { $0 }) else { throw SystemError("wait", errno: ETIMEDOUT) }
+        guard let result: Result<Value, any Error> = outcome.wait(until: { $0 }) else {
+            throw SystemError("wait", errno: ETIMEDOUT)
+        }
         return try result.get()
     }
 }

@@ -54,7 +54,9 @@ final class AgentFixture {
             mount -t cgroup2 cgroup2 /mnt; i=0
             until find /mnt/$1 -depth -type d -exec rmdir {} + 2>/dev/null || [ $((i += 1)) = 100 ]; do sleep 0.05; done
             """
-        _ = try? ChildProcess.spawn("/usr/bin/unshare", ["--mount", "sh", "-c", clean, "sh", Self.groupName(directory)]).wait()
+        _ = try? ChildProcess.spawn(
+            "/usr/bin/unshare", ["--mount", "sh", "-c", clean, "sh", Self.groupName(directory)]
+        ).wait()
         try? Files.removeTree(directory)
     }
 

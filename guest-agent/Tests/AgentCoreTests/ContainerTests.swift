@@ -33,11 +33,19 @@ struct ContainerTests {
             $0.domainname = "example.org"
         },
         Case("first process of its PID namespace", "echo $$", "1\n"),
-        Case("own network with loopback", "\(b) ip -o link | \(b) wc -l; \(b) ping -c1 -W1 127.0.0.1 | \(b) grep -c ttl", "1\n1\n"),
-        Case("sysctl of its own namespaces", "\(b) cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced", "1\n1\n") {
+        Case(
+            "own network with loopback", "\(b) ip -o link | \(b) wc -l; \(b) ping -c1 -W1 127.0.0.1 | \(b) grep -c ttl",
+            "1\n1\n"),
+        Case(
+            "sysctl of its own namespaces", "\(b) cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced",
+            "1\n1\n"
+        ) {
             $0.sysctls = ["net.ipv4.ip_forward": "1", "kernel.shm_rmid_forced": "1"]
         },
-        Case("masked file and directory", "\(b) wc -c < /proc/version; \(b) ls /proc/tty | \(b) wc -l; echo x > /proc/tty/x || echo no", "0\n0\nno\n") {
+        Case(
+            "masked file and directory",
+            "\(b) wc -c < /proc/version; \(b) ls /proc/tty | \(b) wc -l; echo x > /proc/tty/x || echo no", "0\n0\nno\n"
+        ) {
             $0.maskedPaths = ["/proc/version", "/proc/tty", "/proc/not-there"]
         },
         Case("read-only paths", "echo 1 > /proc/sys/net/ipv4/ip_forward || echo no", "no\n") {
@@ -47,9 +55,17 @@ struct ContainerTests {
             $0.readOnlyRoot = true
         },
         Case("writable root", "echo x > /file && \(b) cat /file", "x\n"),
-        Case("nothing of the guest is left", "\(b) grep -c ' /run' /proc/self/mountinfo; \(b) ls /", "0\nbin\ndev\nproc\nsys\n"),
-        Case("default devices", "for d in null zero full random urandom tty; do test -c /dev/$d && echo -n $d,; done; for l in ptmx fd stdin; do \(b) readlink /dev/$l; done", "null,zero,full,random,urandom,tty,pts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n"),
-        Case("a device of its own", "\(b) stat -c '%F %t:%T %a %u:%g' /dev/sub/fuse", "character special file a:e5 640 3:4\n") {
+        Case(
+            "nothing of the guest is left", "\(b) grep -c ' /run' /proc/self/mountinfo; \(b) ls /",
+            "0\nbin\ndev\nproc\nsys\n"),
+        Case(
+            "default devices",
+            "for d in null zero full random urandom tty; do test -c /dev/$d && echo -n $d,; done; for l in ptmx fd stdin; do \(b) readlink /dev/$l; done",
+            "null,zero,full,random,urandom,tty,pts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n"),
+        Case(
+            "a device of its own", "\(b) stat -c '%F %t:%T %a %u:%g' /dev/sub/fuse",
+            "character special file a:e5 640 3:4\n"
+        ) {
             var device = Device()
             device.path = "/dev/sub/fuse"
             device.type = "c"
@@ -57,7 +73,9 @@ struct ContainerTests {
             (device.fileMode, device.uid, device.gid) = (0o640, 3, 4)
             $0.devices = [device]
         },
-        Case("tmpfs options", "\(b) stat -c %a /t; \(b) grep ' /t ' /proc/mounts | \(b) grep -o noexec", "1700\nnoexec\n") {
+        Case(
+            "tmpfs options", "\(b) stat -c %a /t; \(b) grep ' /t ' /proc/mounts | \(b) grep -o noexec", "1700\nnoexec\n"
+        ) {
             $0.mounts.append(AgentFixture.mount("/t", "tmpfs", ["noexec", "mode=1700", "size=1m"]))
         },
         Case("read-only tmpfs", "echo x > /t/f || echo no", "no\n") {
@@ -67,9 +85,19 @@ struct ContainerTests {
             $0.mounts.append(AgentFixture.mount("/bin", "tmpfs", ["tmpcopyup"]))
         },
         Case("read-only bind mount", "\(b) grep ' /bin/busybox ' /proc/mounts | \(b) grep -o '[ (,]ro,'", " ro,\n"),
-        Case("cgroup root is its own", "\(b) cat /proc/self/cgroup | \(b) grep ^0:; test -f /sys/fs/cgroup/cgroup.procs && echo yes", "0::/\nyes\n"),
-        Case("capabilities", "\(b) grep Cap /proc/self/status | \(b) tr -d '\\t\\n'", "CapInh:0000000000000000CapPrm:00000000a80425fbCapEff:00000000a80425fbCapBnd:00000000a80425fbCapAmb:0000000000000000"),
-        Case("ambient capability of an ordinary user", "\(b) grep -E 'CapPrm|CapEff|CapAmb' /proc/self/status | \(b) tr -d '\\t\\n'; \(b) id -u", "CapPrm:0000000000000400CapEff:0000000000000400CapAmb:00000000000004001000\n") {
+        Case(
+            "cgroup root is its own",
+            "\(b) cat /proc/self/cgroup | \(b) grep ^0:; test -f /sys/fs/cgroup/cgroup.procs && echo yes", "0::/\nyes\n"
+        ),
+        Case(
+            "capabilities", "\(b) grep Cap /proc/self/status | \(b) tr -d '\\t\\n'",
+            "CapInh:0000000000000000CapPrm:00000000a80425fbCapEff:00000000a80425fbCapBnd:00000000a80425fbCapAmb:0000000000000000"
+        ),
+        Case(
+            "ambient capability of an ordinary user",
+            "\(b) grep -E 'CapPrm|CapEff|CapAmb' /proc/self/status | \(b) tr -d '\\t\\n'; \(b) id -u",
+            "CapPrm:0000000000000400CapEff:0000000000000400CapAmb:00000000000004001000\n"
+        ) {
             $0.process.uid = 1000
             let names = ["CAP_NET_BIND_SERVICE"]
             $0.process.capabilities.bounding = names
@@ -78,7 +106,9 @@ struct ContainerTests {
             $0.process.capabilities.inheritable = names
             $0.process.capabilities.ambient = names
         },
-        Case("no new privileges", "\(b) grep NoNewPrivs /proc/self/status | \(b) tr -d '\\t'", "NoNewPrivs:1\n") { $0.process.noNewPrivileges = true },
+        Case("no new privileges", "\(b) grep NoNewPrivs /proc/self/status | \(b) tr -d '\\t'", "NoNewPrivs:1\n") {
+            $0.process.noNewPrivileges = true
+        },
         Case("resource limits", "ulimit -n; ulimit -Hn; ulimit -c", "100\n200\n0\n") {
             var files = Rlimit()
             (files.type, files.soft, files.hard) = ("RLIMIT_NOFILE", 100, 200)
@@ -88,20 +118,33 @@ struct ContainerTests {
         },
         Case("umask by default", "umask", "0022\n"),
         Case("umask", "umask", "0077\n") { $0.process.umask = 0o077 },
-        Case("working directory is made", "pwd; \(b) stat -c %a:%u .", "/srv/app\n755:0\n") { $0.process.workingDirectory = "/srv/app" },
-        Case("numbers of user and groups", "\(b) id -u; \(b) id -g; \(b) id -G; echo $HOME", "1000\n1001\n1001 7 8\n/\n") {
+        Case("working directory is made", "pwd; \(b) stat -c %a:%u .", "/srv/app\n755:0\n") {
+            $0.process.workingDirectory = "/srv/app"
+        },
+        Case(
+            "numbers of user and groups", "\(b) id -u; \(b) id -g; \(b) id -G; echo $HOME", "1000\n1001\n1001 7 8\n/\n"
+        ) {
             $0.process.uid = 1000
             $0.process.gid = 1001
             $0.process.additionalGids = [7, 8]
         },
-        Case("an ordinary user's /dev/stdout can be opened", "echo a > /dev/stdout; echo b > /dev/stderr; \(b) cat /proc/self/fd/0", "a\n") { $0.process.uid = 1000 },
-        Case("nothing inherited but the streams", "\(b) ls /proc/self/fd | \(b) wc -l; \(b) grep -E 'SigBlk|SigIgn' /proc/self/status | \(b) tr -d '\\t\\n'", "4\nSigBlk:0000000000000000SigIgn:0000000000000000"),
+        Case(
+            "an ordinary user's /dev/stdout can be opened",
+            "echo a > /dev/stdout; echo b > /dev/stderr; \(b) cat /proc/self/fd/0", "a\n"
+        ) { $0.process.uid = 1000 },
+        Case(
+            "nothing inherited but the streams",
+            "\(b) ls /proc/self/fd | \(b) wc -l; \(b) grep -E 'SigBlk|SigIgn' /proc/self/status | \(b) tr -d '\\t\\n'",
+            "4\nSigBlk:0000000000000000SigIgn:0000000000000000"),
         Case("OOM score", "\(b) cat /proc/self/oom_score_adj", "500\n") { $0.process.oomScoreAdjustment = 500 },
         Case("environment", "echo $A-$B", "1-two words\n") { $0.process.environment += ["A=1", "B=two words"] },
         Case("PID namespace of the guest when none is asked for", "test $$ != 1 && echo yes", "yes\n") {
             $0.namespaces.removeAll { $0 == "pid" }
         },
-        Case("user namespace", "\(b) id -u; \(b) cat /proc/self/uid_map | \(b) tr -s ' '; echo x > /dev/null && echo ok", "0\n 0 0 4294967295\nok\n") {
+        Case(
+            "user namespace", "\(b) id -u; \(b) cat /proc/self/uid_map | \(b) tr -s ' '; echo x > /dev/null && echo ok",
+            "0\n 0 0 4294967295\nok\n"
+        ) {
             $0.namespaces.append("user")
             $0.sysctls = [:]
         },
@@ -149,33 +192,53 @@ struct ContainerTests {
         var code: RPCError.Code
         var text: String
         var change: @Sendable (inout ContainerSpec) -> Void
-        init(_ name: String, _ code: RPCError.Code, _ text: String, _ change: @escaping @Sendable (inout ContainerSpec) -> Void) {
+        init(
+            _ name: String, _ code: RPCError.Code, _ text: String,
+            _ change: @escaping @Sendable (inout ContainerSpec) -> Void
+        ) {
             (testDescription, self.code, self.text, self.change) = (name, code, text, change)
         }
     }
 
     static let refusals = [
-        Refusal("no such command", .notFound, "exec: \"foo\": executable file not found in $PATH") { $0.process.arguments = ["foo"] },
-        Refusal("no such file", .notFound, "exec: \"/bin/foo\": stat /bin/foo: no such file or directory") { $0.process.arguments = ["/bin/foo"] },
+        Refusal("no such command", .notFound, "exec: \"foo\": executable file not found in $PATH") {
+            $0.process.arguments = ["foo"]
+        },
+        Refusal("no such file", .notFound, "exec: \"/bin/foo\": stat /bin/foo: no such file or directory") {
+            $0.process.arguments = ["/bin/foo"]
+        },
         Refusal("a directory", .permissionDenied, "exec: \"/bin\": is a directory") { $0.process.arguments = ["/bin"] },
-        Refusal("not executable", .permissionDenied, "exec: \"/proc/version\": permission denied") { $0.process.arguments = ["/proc/version"] },
+        Refusal("not executable", .permissionDenied, "exec: \"/proc/version\": permission denied") {
+            $0.process.arguments = ["/proc/version"]
+        },
         Refusal("no command", .invalidArgument, "no command was given") { $0.process.arguments = [] },
-        Refusal("no such user", .notFound, "unable to find user nobody: no matching entries in passwd file") { $0.process.user = "nobody" },
-        Refusal("no such group", .notFound, "unable to find group staff: no matching entries in group file") { $0.process.user = "0:staff" },
+        Refusal("no such user", .notFound, "unable to find user nobody: no matching entries in passwd file") {
+            $0.process.user = "nobody"
+        },
+        Refusal("no such group", .notFound, "unable to find group staff: no matching entries in group file") {
+            $0.process.user = "0:staff"
+        },
         Refusal("no such limit", .invalidArgument, "there is no resource limit \"RLIMIT_FOO\"") {
             var limit = Rlimit()
             limit.type = "RLIMIT_FOO"
             $0.process.rlimits = [limit]
         },
-        Refusal("no such namespace", .invalidArgument, "there is no kind of namespace called \"moon\"") { $0.namespaces.append("moon") },
+        Refusal("no such namespace", .invalidArgument, "there is no kind of namespace called \"moon\"") {
+            $0.namespaces.append("moon")
+        },
         Refusal("bind source missing", .notFound, "mount at /x: stat /not/there: No such file or directory") {
             $0.mounts.append(AgentFixture.mount("/x", "bind", [], source: "/not/there"))
         },
         Refusal("no such filesystem", .internal, "mount of moonfs at /x: mount: No such device") {
             $0.mounts.append(AgentFixture.mount("/x", "moonfs", []))
         },
-        Refusal("no such kernel parameter", .invalidArgument, "kernel parameter net.moon = 1: open /proc/sys/net/moon: No such file or directory") { $0.sysctls = ["net.moon": "1"] },
-        Refusal("kernel parameter that climbs", .invalidArgument, "\"net/../../x\" cannot be a kernel parameter") { $0.sysctls = ["net/../../x": "1"] },
+        Refusal(
+            "no such kernel parameter", .invalidArgument,
+            "kernel parameter net.moon = 1: open /proc/sys/net/moon: No such file or directory"
+        ) { $0.sysctls = ["net.moon": "1"] },
+        Refusal("kernel parameter that climbs", .invalidArgument, "\"net/../../x\" cannot be a kernel parameter") {
+            $0.sysctls = ["net/../../x": "1"]
+        },
     ]
 
     @Test(arguments: refusals) func refuses(_ one: Refusal) throws {

@@ -23,7 +23,8 @@ struct ProcessTests {
     }
 
     private func startBox(
-        _ agent: AgentFixture, _ shell: String = "exec busybox sleep 1000", _ change: (inout ContainerSpec) -> Void = { _ in }
+        _ agent: AgentFixture, _ shell: String = "exec busybox sleep 1000",
+        _ change: (inout ContainerSpec) -> Void = { _ in }
     ) throws -> ProcessResponse {
         var spec = AgentFixture.spec(shell: shell)
         change(&spec)
@@ -81,7 +82,8 @@ struct ProcessTests {
             """
         let path = "/tmp/cloister-mkdir32-\(getpid())"
         let script = "printf '%s\n' \"$2\" | as --32 -o $1.o - && ld -m elf_i386 -o $1 $1.o && $1"
-        let built = try? ChildProcess.spawn("/bin/sh", ["-c", script, "sh", path, source], environment: ["PATH=/usr/bin:/bin"])
+        let built = try? ChildProcess.spawn(
+            "/bin/sh", ["-c", script, "sh", path, source], environment: ["PATH=/usr/bin:/bin"])
         return built?.wait() == .exited(ENOENT) ? path : nil
     }
 
@@ -91,7 +93,10 @@ struct ProcessTests {
             $0.hostname = "inner"
             $0.seccomp = seccomp()
         }
-        let outcome = try exec(agent, "1", "busybox hostname; busybox ps | busybox grep -c 'sleep 100[0]'; busybox grep ^0: /proc/self/cgroup; busybox mkdir /a; echo in-$A; exit 3") {
+        let outcome = try exec(
+            agent, "1",
+            "busybox hostname; busybox ps | busybox grep -c 'sleep 100[0]'; busybox grep ^0: /proc/self/cgroup; busybox mkdir /a; echo in-$A; exit 3"
+        ) {
             $0.environment.append("A=b")
         }
         #expect(outcome.output == "inner\n1\n0::/\nin-b\n")
@@ -199,7 +204,9 @@ struct ProcessTests {
         let agent = try AgentFixture()
         let (stdin, stdout) = (try agent.stream(), try agent.stream())
         var spec = AgentFixture.spec(
-            shell: "busybox tty; busybox stty size; read line; echo got $line; busybox stty size; test -c /dev/console && echo console")
+            shell:
+                "busybox tty; busybox stty size; read line; echo got $line; busybox stty size; test -c /dev/console && echo console"
+        )
         spec.process.terminal = true
         (spec.process.rows, spec.process.columns) = (33, 77)
         spec.process.uid = 1000
@@ -222,4 +229,3 @@ struct ProcessTests {
         #expect(try agent.client.call(Agent.waitProcess, box, timeout: .seconds(20)).exitStatus == 0)
     }
 }
-

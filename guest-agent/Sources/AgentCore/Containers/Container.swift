@@ -25,7 +25,9 @@ final class Container: Sendable {
         var cloneFlags: UInt64 = 0
         for kind in namespaces {
             let flag = ca_namespace_flag(kind)
-            guard flag != 0 else { throw RPCError(.invalidArgument, "there is no kind of namespace called \"\(kind)\"") }
+            guard flag != 0 else {
+                throw RPCError(.invalidArgument, "there is no kind of namespace called \"\(kind)\"")
+            }
             // The stage makes this one itself: made here it would be rooted in the agent's group.
             if kind != "cgroup" { cloneFlags |= flag }
         }
@@ -126,7 +128,9 @@ extension AgentProcess {
     func create(_ request: CreateContainerRequest) throws -> ProcessResponse {
         let id = request.containerID
         guard Container.isID(id) else {
-            throw RPCError(.invalidArgument, "\"\(id)\" cannot be a container's id: letters, digits, '_', '.' and '-', at most 128")
+            throw RPCError(
+                .invalidArgument, "\"\(id)\" cannot be a container's id: letters, digits, '_', '.' and '-', at most 128"
+            )
         }
         try containers.withLock { containers throws(RPCError) in
             guard containers[id] == nil else { throw RPCError(.alreadyExists, "container \(id) exists already") }

@@ -39,7 +39,7 @@ final class GuestProcess: Sendable {
         let (ours, theirs) = try makeSocketPair()
         let channel = StageChannel(socket: ours)
         let exit = Guarded<Exit?>(nil)
-        var spawn = ca_spawn_make(
+        var spawn = makeSpawn(
             program: agent.program.raw, namespaces: launch.cloneFlags, cgroup: launch.cgroupDescriptor.raw,
             joined: launch.joined?.raw, ownPIDNamespace: launch.entersPIDNamespace ? agent.ownPIDNamespace.raw : nil,
             descriptors: streams.childDescriptors + [theirs.raw])
@@ -58,7 +58,8 @@ final class GuestProcess: Sendable {
         self.streams = streams
         state = Guarded(.created(channel))
         do {
-            do { try channel.send(launch.request) } catch { /* The stage's end tells why, below. */ }
+            // A stage that is gone before it has heard this is found out below, with the reason.
+            try? channel.send(launch.request)
             let terminal = try Self.awaitReady(channel, name)
             try streams.begin(terminal: terminal)
         } catch {
@@ -68,7 +69,8 @@ final class GuestProcess: Sendable {
             if ended?.outOfMemory == true {
                 throw RPCError(
                     .resourceExhausted,
-                    "\(name) was killed for want of memory before its program could start: raise the container's memory limit")
+                    "\(name) was killed for want of memory before its program could start: raise the container's memory limit"
+                )
             }
             throw error
         }
@@ -168,7 +170,7 @@ struct Launch {
     var entersPIDNamespace = false
 }
 
-private func ca_spawn_make(
+private func makeSpawn(
     program: Int32, namespaces: UInt64, cgroup: Int32, joined: Int32?, ownPIDNamespace: Int32?, descriptors: [Int32]
 ) -> ca_spawn {
     var spawn = ca_spawn()

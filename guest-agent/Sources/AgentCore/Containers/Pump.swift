@@ -22,12 +22,15 @@ final class Pump: Sendable {
 
     private init(socket: FileDescriptor) throws(SystemError) {
         self.socket = socket
-        wake = FileDescriptor(try syscall("eventfd") { eventfd(0, 0x80000 /* EFD_CLOEXEC */ | 0x800 /* EFD_NONBLOCK */) })
+        wake = FileDescriptor(
+            try syscall("eventfd") { eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)) })
     }
 
     /// Carries what a process writes. Ends at the end of `source`, when the host no longer listens (the process then gets
     /// `SIGPIPE`), or when `finish` was called and nothing is left.
-    static func output(from source: FileDescriptor, to socket: FileDescriptor, isTerminal: Bool) throws(SystemError) -> Pump {
+    static func output(from source: FileDescriptor, to socket: FileDescriptor, isTerminal: Bool) throws(SystemError)
+        -> Pump
+    {
         try source.setNonBlocking()
         let pump = try Pump(socket: socket)
         Thread.start("output") {

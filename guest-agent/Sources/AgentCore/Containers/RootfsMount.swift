@@ -45,7 +45,8 @@ final class RootfsMount: Sendable {
         for name in ["upper", "work", "lower"] { try Files.makeDirectories("\(writable)/\(name)", mode: 0o755) }
         // Without layers the root is an empty directory that can be written to.
         if lower.isEmpty { lower = ["\(writable)/lower"] }
-        let options = "lowerdir=\(lower.reversed().joined(separator: ":")),upperdir=\(writable)/upper,workdir=\(writable)/work"
+        let options =
+            "lowerdir=\(lower.reversed().joined(separator: ":")),upperdir=\(writable)/upper,workdir=\(writable)/work"
         let path = path
         try syscall("mount", "the overlay of \(lower.count) layers") { mount("overlay", path, "overlay", 0, options) }
         state.withLock { $0.isMounted = true }

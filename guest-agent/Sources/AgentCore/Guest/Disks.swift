@@ -28,7 +28,8 @@ final class Disks: Sendable {
     /// The device files of disks, waiting for those that have not been plugged in yet.
     /// - Throws: `RPCError` `invalidArgument` for a serial that cannot be one, `notFound` for a disk that did not come.
     func devices(_ serials: [String]) throws -> [String: String] {
-        for serial in serials where serial.isEmpty || serial.utf8.count > 20 || serial.utf8.contains(UInt8(ascii: "/")) {
+        for serial in serials where serial.isEmpty || serial.utf8.count > 20 || serial.utf8.contains(UInt8(ascii: "/"))
+        {
             throw RPCError(.invalidArgument, "\"\(serial)\" cannot be a disk's serial: 1 to 20 bytes without a slash")
         }
         var found: [String: String] = [:]
@@ -38,7 +39,8 @@ final class Disks: Sendable {
         }
         if all == nil, let missing = serials.first(where: { found[$0] == nil }) {
             throw RPCError(
-                .notFound, "no disk with serial \"\(missing)\" appeared within \(Self.appearTimeout.components.seconds) s")
+                .notFound,
+                "no disk with serial \"\(missing)\" appeared within \(Self.appearTimeout.components.seconds) s")
         }
         return found
     }

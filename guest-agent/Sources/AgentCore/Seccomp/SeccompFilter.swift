@@ -25,7 +25,11 @@ struct SeccompFilter: Message {
         var x32 = false
         for name in profile.architectures {
             let token = try Self.architecture(name)
-            if token == Self.x32 { x32 = true } else if token != native && !others.contains(token) { others.append(token) }
+            if token == Self.x32 {
+                x32 = true
+            } else if token != native && !others.contains(token) {
+                others.append(token)
+            }
         }
         var joined = SeccompProgram(try Self.compile(profile, native, hasX32: x32))
         for token in others { joined.add(try Self.compile(profile, token, hasX32: false), architecture: token) }
@@ -37,6 +41,8 @@ struct SeccompFilter: Message {
         try syscall("seccomp") { program.withUnsafeBytes { ca_seccomp_load($0.baseAddress, $0.count, flags) } }
     }
 
+    /// `__NR_SCMP_ERROR`.
+    private static let unknownCall: Int32 = -1
     /// `SCMP_ARCH_X32`: the same architecture as x86-64 with other numbers.
     private static let x32: UInt32 = 0x4000_003e
 
@@ -68,7 +74,8 @@ struct SeccompFilter: Message {
         return try export(context)
     }
 
-    private static func add(_ rule: Seccomp.Rule, _ defaultAction: UInt32, _ context: scmp_filter_ctx) throws(RPCError) {
+    private static func add(_ rule: Seccomp.Rule, _ defaultAction: UInt32, _ context: scmp_filter_ctx) throws(RPCError)
+    {
         let action = try action(rule.action, errno: rule.errno)
         // libseccomp refuses a rule that changes nothing.
         if action == defaultAction { return }
@@ -79,7 +86,7 @@ struct SeccompFilter: Message {
         for name in rule.names {
             let number = seccomp_syscall_resolve_name(name)
             // Profiles name calls of kernels older and newer than this library.
-            if number == -1 /* __NR_SCMP_ERROR */ { continue }
+            if number == unknownCall { continue }
             for alternative in alternatives {
                 let result = seccomp_rule_add_array(context, action, number, UInt32(alternative.count), alternative)
                 guard result == 0 || result == -EEXIST || result == -EDOM else {

@@ -8,6 +8,8 @@
 ///     B…
 struct SeccompProgram {
     private static let instructionInBytes = 8
+    // BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_JMP | BPF_JA
+    private static let (loadAbsolute, jumpIfEqual, jump): (UInt16, UInt16, UInt16) = (0x20, 0x15, 0x05)
     /// Offset of `arch` in `struct seccomp_data` (linux/seccomp.h).
     private static let architectureOffset: UInt32 = 4
 
@@ -21,19 +23,21 @@ struct SeccompProgram {
     var bytes: [UInt8] {
         if others.isEmpty { return first }
         var result: [UInt8] = []
-        Self.append(0x20 /* BPF_LD | BPF_W | BPF_ABS */, 0, 0, Self.architectureOffset, to: &result)
+        Self.append(Self.loadAbsolute, 0, 0, Self.architectureOffset, to: &result)
         var start = first.count / Self.instructionInBytes
         for (index, other) in others.enumerated() {
             let pairsAfter = others.count - index - 1
-            Self.append(0x15 /* BPF_JMP | BPF_JEQ | BPF_K */, 0, 1, other.architecture, to: &result)
+            Self.append(Self.jumpIfEqual, 0, 1, other.architecture, to: &result)
             // Unconditional jumps alone reach further than 255 instructions.
-            Self.append(0x05 /* BPF_JMP | BPF_JA */, 0, 0, UInt32(2 * pairsAfter + start), to: &result)
+            Self.append(Self.jump, 0, 0, UInt32(2 * pairsAfter + start), to: &result)
             start += other.program.count / Self.instructionInBytes
         }
         return result + first + others.flatMap(\.program)
     }
 
-    private static func append(_ code: UInt16, _ whenTrue: UInt8, _ whenFalse: UInt8, _ value: UInt32, to bytes: inout [UInt8]) {
+    private static func append(
+        _ code: UInt16, _ whenTrue: UInt8, _ whenFalse: UInt8, _ value: UInt32, to bytes: inout [UInt8]
+    ) {
         withUnsafeBytes(of: code) { bytes.append(contentsOf: $0) }
         bytes.append(whenTrue)
         bytes.append(whenFalse)

@@ -10,7 +10,8 @@ enum CopyUp {
         try copyOwnerAndMode(from: source, to: target)
     }
 
-    private static func copy(_ name: String, from source: FileDescriptor, to target: FileDescriptor) throws(SystemError) {
+    private static func copy(_ name: String, from source: FileDescriptor, to target: FileDescriptor) throws(SystemError)
+    {
         let (from, to) = (source.raw, target.raw)
         var info = stat()
         try syscall("stat", name) { fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) }

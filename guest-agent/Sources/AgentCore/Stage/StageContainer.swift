@@ -18,7 +18,9 @@ enum StageContainer {
             try syscall("unshare", "cgroup") { ca_unshare(ca_namespace_flag("cgroup")) }
         }
         if request.namespaces.contains("network") { try syscall("loopback") { ca_loopback_up() } }
-        if !spec.hostname.isEmpty { try syscall("sethostname") { sethostname(spec.hostname, spec.hostname.utf8.count) } }
+        if !spec.hostname.isEmpty {
+            try syscall("sethostname") { sethostname(spec.hostname, spec.hostname.utf8.count) }
+        }
         if !spec.domainname.isEmpty {
             try syscall("setdomainname") { setdomainname(spec.domainname, spec.domainname.utf8.count) }
         }
@@ -74,7 +76,8 @@ enum StageContainer {
         let process = request.process
         let terminal =
             process.terminal
-            ? try StageDevices(root: root).openTerminal(rows: process.rows, columns: process.columns, console: false) : nil
+            ? try StageDevices(root: root).openTerminal(rows: process.rows, columns: process.columns, console: false)
+            : nil
         let user = try UserLookup(root: root).identity(process)
         return Prepared(user: user, terminal: terminal)
     }
@@ -93,7 +96,8 @@ enum StageContainer {
         try syscall("chdir", "/") { chdir("/") }
         guard !propagation.isEmpty, propagation != "private" else { return }
         guard let flag = MountOptions.propagations[propagation] else {
-            throw RPCError(.invalidArgument, "rootfsPropagation \"\(propagation)\" is none of private, slave, shared, unbindable")
+            throw RPCError(
+                .invalidArgument, "rootfsPropagation \"\(propagation)\" is none of private, slave, shared, unbindable")
         }
         try syscall("mount", "propagation \(propagation)") { mount(nil, "/", nil, flag, nil) }
     }

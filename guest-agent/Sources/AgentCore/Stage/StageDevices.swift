@@ -80,12 +80,15 @@ struct StageDevices {
     func openTerminal(rows: UInt32, columns: UInt32, console: Bool) throws -> FileDescriptor {
         let master: FileDescriptor
         do { master = try root.open("/dev/pts/ptmx", O_RDWR | O_NOCTTY) } catch {
-            throw RPCError(.failedPrecondition, "a terminal needs a devpts mounted at /dev/pts of the container: \(error)")
+            throw RPCError(
+                .failedPrecondition, "a terminal needs a devpts mounted at /dev/pts of the container: \(error)")
         }
         let raw = master.raw
         let slave = FileDescriptor(try syscall("open", "terminal") { ca_open_terminal_peer(raw) })
         if rows > 0 && columns > 0 {
-            try syscall("resize", "terminal") { ca_set_window_size(raw, UInt16(clamping: rows), UInt16(clamping: columns)) }
+            try syscall("resize", "terminal") {
+                ca_set_window_size(raw, UInt16(clamping: rows), UInt16(clamping: columns))
+            }
         }
         if console {
             let target = try root.makeFile("/dev/console")

@@ -12,7 +12,8 @@ enum StageLimits {
             }
             guard limit.soft <= limit.hard else {
                 throw RPCError(
-                    .invalidArgument, "resource limit \(limit.type): \(limit.soft) is over the hard limit of \(limit.hard)")
+                    .invalidArgument,
+                    "resource limit \(limit.type): \(limit.soft) is over the hard limit of \(limit.hard)")
             }
             try syscall("setrlimit", limit.type) { ca_set_rlimit(resource, limit.soft, limit.hard) }
         }

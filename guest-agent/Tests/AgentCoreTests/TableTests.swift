@@ -1,0 +1,133 @@
+import AgentAPI
+import TTRPC
+import Testing
+
+@testable import AgentCore
+
+/// What needs no container: limits, users, options and filter programs.
+struct TableTests {
+    @Test func limitsBecomeFiles() throws {
+        var resources = Resources()
+        resources.memoryLimitInBytes = 100 << 20
+        resources.memorySwapInBytes = 150 << 20
+        resources.memoryReservationInBytes = 50 << 20
+        resources.cpuShares = 1024
+        resources.cpuQuotaInMicroseconds = 50_000
+        resources.cpus = "0-1"
+        resources.pidsLimit = 100
+        resources.unified = ["memory.high": "1000"]
+        let files = try CgroupLimits.files(resources).map { "\($0.0)=\($0.1)" }
+        #expect(
+            files == [
+                "memory.max=104857600", "memory.swap.max=52428800", "memory.low=52428800", "cpu.weight=39",
+                "cpu.max=50000 100000", "cpuset.cpus=0-1", "pids.max=100", "memory.high=1000",
+            ])
+    }
+
+    @Test(arguments: [
+        (Int64(-1), Int64(-1), ["memory.max=max", "memory.swap.max=max"]),
+        (4096, 4096, ["memory.max=4096", "memory.swap.max=0"]),
+        (4096, 0, ["memory.max=4096"]),
+    ])
+    func memoryAndSwap(memory: Int64, both: Int64, expected: [String]) throws {
+        var resources = Resources()
+        resources.memoryLimitInBytes = memory
+        resources.memorySwapInBytes = both
+        #expect(try CgroupLimits.files(resources).map { "\($0.0)=\($0.1)" } == expected)
+    }
+
+    @Test func limitsThatCannotBe() {
+        var below = Resources()
+        below.memoryLimitInBytes = 4096
+        below.memorySwapInBytes = 1024
+        var climbing = Resources()
+        climbing.unified = ["../memory.max": "1"]
+        for resources in [below, climbing] {
+            #expect(throws: RPCError.self) { try CgroupLimits.files(resources) }
+        }
+    }
+
+    @Test(arguments: [(UInt64(2), UInt64(1)), (1024, 39), (262_144, 10_000), (0, 1), (.max, 10_000)])
+    func sharesBecomeWeights(shares: UInt64, weight: UInt64) {
+        #expect(CgroupLimits.weight(shares: shares) == weight)
+    }
+
+    private static let users = UserLookup(
+        passwd:
+            "root:x:0:0:root:/root:/bin/sh\n# comment\nbroken\nbob:x:1000:1001::/home/bob:/bin/sh\n77:x:78:79::/odd:\n",
+        group: "root:x:0:\nstaff:x:50:bob,root\nvideo:x:44:bob\nbroken\n")
+
+    @Test(arguments: [
+        ("root", UserIdentity(uid: 0, gid: 0, groups: [50], home: "/root")),
+        ("bob", UserIdentity(uid: 1000, gid: 1001, groups: [50, 44], home: "/home/bob")),
+        ("1000", UserIdentity(uid: 1000, gid: 1001, groups: [50, 44], home: "/home/bob")),
+        ("bob:video", UserIdentity(uid: 1000, gid: 44, groups: [], home: "/home/bob")),
+        ("bob:7", UserIdentity(uid: 1000, gid: 7, groups: [], home: "/home/bob")),
+        ("4321", UserIdentity(uid: 4321, gid: 0, groups: [], home: "/")),
+        ("77", UserIdentity(uid: 78, gid: 79, groups: [], home: "/odd")),
+        (":staff", UserIdentity(uid: 0, gid: 50, groups: [], home: "/root")),
+    ])
+    func users(_ user: String, _ expected: UserIdentity) throws {
+        var process = ProcessSpec()
+        process.user = user
+        #expect(try Self.users.identity(process) == expected)
+    }
+
+    @Test(arguments: ["eve", "bob:nobody", "-1", "4294967296", "1000:99999999999", "eve:0"])
+    func usersThatAreNotThere(_ user: String) {
+        var process = ProcessSpec()
+        process.user = user
+        let error = #expect(throws: RPCError.self) { try Self.users.identity(process) }
+        #expect(error?.code == .notFound)
+    }
+
+    @Test func mountOptionsAreSorted() {
+        let options = MountOptions([
+            "rbind", "ro", "nosuid", "exec", "rslave", "size=5m", "defaults", "rnodev",
+        ])
+        #expect(options.isBind)
+        #expect(options.flags == 0x1000 | 0x4000 | 0x1 | 0x2)
+        #expect(options.cleared == 0x8)
+        #expect(options.propagation == [0x80000 | 0x4000])
+        #expect(options.data == ["size=5m"])
+        #expect(options.recursivelySet == 0x4)
+        #expect(MountOptions(["ro", "rw"]).flags == 0 && MountOptions(["rw", "ro"]).cleared == 0)
+    }
+
+    /// Runs the joined program's prologue by hand: where does each architecture end up?
+    @Test func filterProgramsAreJoined() throws {
+        func part(_ marker: UInt8, _ count: Int) -> [UInt8] {
+            [UInt8](repeating: marker, count: 8 * count)
+        }
+        var joined = SeccompProgram(part(0xa, 300))
+        joined.add(part(0xb, 2), architecture: 0xb)
+        joined.add(part(0xc, 1), architecture: 0xc)
+        let bytes = joined.bytes
+        func target(_ architecture: UInt8) throws -> UInt8 {
+            var index = 1
+            while bytes[8 * index] == 0x15 {
+                let isIt = bytes[8 * index + 4] == architecture
+                index += 1 + Int(isIt ? bytes[8 * index + 2] : bytes[8 * index + 3])
+                if isIt {
+                    let jump = bytes[(8 * index + 4)..<(8 * index + 8)].reversed().reduce(0) {
+                        $0 << 8 | Int($1)
+                    }
+                    index += 1 + jump
+                }
+            }
+            return bytes[8 * index]
+        }
+        #expect(bytes.count == 8 * (5 + 303))
+        #expect(try [0x3e, 0xb, 0xc].map(target) == [0xa, 0xb, 0xc])
+        #expect(bytes[8 * (5 + 300)] == 0xb && bytes[8 * (5 + 302)] == 0xc)
+        #expect(SeccompProgram(part(1, 1)).bytes == part(1, 1))
+    }
+
+    @Test(arguments: [
+        ("web", true), ("a1_b.c-d", true), ("", false), (".", false), ("..", false), ("a/b", false),
+        ("-a", false),
+        (String(repeating: "a", count: 128), true), (String(repeating: "a", count: 129), false),
+        ("a\0", false),
+    ])
+    func containerIDs(_ id: String, _ isOne: Bool) { #expect(Container.isID(id) == isOne) }
+}
