@@ -41,8 +41,10 @@ extension Sandbox {
             return StreamEnds(input: devices, output: devices, onClosed: nil)
         }
 
+        let user = SandboxConfiguration.unprivilegedUser()
+        if let user { try handOver(to: user, disks) }
         let machine = VirtualMachine(
-            configuration: machineConfiguration(accelerator.accelerator, disks), root: configuration.libvirtRoot,
+            configuration: machineConfiguration(accelerator.accelerator, disks, user), root: configuration.libvirtRoot,
             capabilityCache: configuration.capabilityCache)
         state.withLock { $0.machine = machine }
         machine.onExit { [weak self] reason in
@@ -87,12 +89,22 @@ extension Sandbox {
         timings.record("agent hello", Clock.monotonic - start)
     }
 
-    private func machineConfiguration(_ accelerator: Accelerator, _ disks: [Hypervisor.Disk]) -> MachineConfiguration {
+    /// Gives QEMU's user what is this sandbox's alone; layers, kernel and initramfs it only reads.
+    private func handOver(to user: MachineConfiguration.User, _ disks: [Hypervisor.Disk]) throws(SystemError) {
+        try Files.write(configuration.consoleLog, [])
+        for path in [configuration.vsockSocket, configuration.consoleLog] + disks.filter({ !$0.readOnly }).map(\.path) {
+            try syscall("chown", path) { chown(path, user.uid, user.gid) }
+        }
+    }
+
+    private func machineConfiguration(
+        _ accelerator: Accelerator, _ disks: [Hypervisor.Disk], _ user: MachineConfiguration.User?
+    ) -> MachineConfiguration {
         MachineConfiguration(
             name: configuration.id, accelerator: accelerator, memoryInBytes: configuration.memoryInBytes,
             vcpus: configuration.vcpus, kernel: configuration.kernel, initramfs: configuration.initramfs,
-            commandLine: KernelCommandLine.words(vcpus: configuration.vcpus), disks: disks,
-            vsockSocket: configuration.vsockSocket, consoleLog: configuration.consoleLog)
+            commandLine: KernelCommandLine.words, disks: disks,
+            vsockSocket: configuration.vsockSocket, consoleLog: configuration.consoleLog, runAs: user)
     }
 
     /// QEMU is gone; what waits for the guest learns it from the closed control connection.

@@ -1,3 +1,4 @@
+import Glibc
 import Hypervisor
 import System
 
@@ -28,6 +29,15 @@ public struct SandboxConfiguration: Sendable {
         self.vcpus = vcpus
         self.bootTimeout = bootTimeout
         self.capabilityCache = capabilityCache
+    }
+
+    /// Whom QEMU runs as where this process is root: a number of its own for each sandbox, from a range that no user
+    /// database and no user namespace hands out (systemd's `UIDS-GIDS.md`: 1879048192 and above), so that not even QEMUs can
+    /// reach each other.
+    static func unprivilegedUser() -> MachineConfiguration.User? {
+        guard geteuid() == 0 else { return nil }
+        let number = 0x7000_0000 + UInt32.random(in: 0..<0x0800_0000)
+        return MachineConfiguration.User(uid: number, gid: number)
     }
 
     /// Names in the state directory.
