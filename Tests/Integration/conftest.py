@@ -34,6 +34,7 @@ class Workspace:
         self.configure()
         self.environment = dict(os.environ, CLOISTER_CONFIG=str(self.configuration))
         self.environment.pop("CLOISTER_DATA", None)
+        self.started = []
 
     def configure(self, **more):
         lines = {"state_directory": self.state, "image_directory": self.images, "boot_timeout": "60s", **more}
@@ -54,15 +55,21 @@ class Workspace:
 
     def run(self, *words, check=0, **options):
         """`cloister run --rm` of the demonstration image; returns standard output as text."""
-        flags = [word for word in words if word.startswith("-")] if words and words[0].startswith("-") else []
         result = self("run", "--rm", "--accelerator", "emulation", *words, check=check, **options)
         return result.stdout.decode()
 
     def start(self, *words, **options):
-        """Starts `cloister` and returns the process."""
+        """Starts `cloister` and returns the process, which the test's end kills if it is still there."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                    "env": self.environment} | options
-        return subprocess.Popen(self.command(*words), **options)
+        self.started.append(subprocess.Popen(self.command(*words), **options))
+        return self.started[-1]
+
+    def kill_started(self):
+        for process in self.started:
+            process.kill()
+            process.wait()
+        self.started = []
 
     def processes(self):
         """Processes that name this workspace: sandboxes' servers, guardians and QEMUs."""
@@ -115,6 +122,7 @@ def workspace():
 def cloister(workspace):
     """The workspace; whatever a test leaves of a sandbox is the test's failure."""
     yield workspace
+    workspace.kill_started()
     workspace.expect_nothing_left()
 
 
@@ -125,5 +133,6 @@ def other(tmp_path_factory, workspace):
     os.chmod(directory, 0o755)
     space = Workspace(directory)
     yield space
+    space.kill_started()
     space.expect_nothing_left()
     shutil.rmtree(directory, ignore_errors=True)
