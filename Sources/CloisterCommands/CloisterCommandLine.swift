@@ -6,6 +6,7 @@ public enum CloisterCommandLine {
     /// - Parameter arguments: with the program's name first.
     /// - Returns: the exit status.
     public static func main(_ arguments: [String]) -> Int32 {
+        openStandardStreams()
         // A reader that left is an error of the write, not the end of this process.
         signal(SIGPIPE, SIG_IGN)
         do {
@@ -21,6 +22,13 @@ public enum CloisterCommandLine {
             return 0
         } catch {
             return report(error)
+        }
+    }
+
+    /// A standard stream that was closed (`>&-`) becomes /dev/null, before another file takes its number.
+    private static func openStandardStreams() {
+        for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDWR)
         }
     }
 

@@ -29,6 +29,9 @@ public struct ContainerRun: Sendable {
     public var standardOutput: Int32?
     public var standardError: Int32?
 
+    /// Makes what `Launch.removeAtEnd` names, once there is a sandbox that will remove it, whoever is killed when.
+    public var prepare: (@Sendable () throws -> Void)?
+
     public init(configuration: [UInt8], rootfs: [Mount]) {
         self.configuration = configuration
         self.rootfs = rootfs
@@ -61,6 +64,7 @@ public final class RunningContainer: Sendable {
         do { sandbox = try SandboxProcess(launch) } catch { throw RunError(error.description) }
         request.bundle = sandbox.directory
         do {
+            try run.prepare?()
             try Files.write("\(sandbox.directory)/config.json", run.configuration)
             _ = try sandbox.client.call(TaskAPI.create, request)
             _ = try sandbox.client.call(TaskAPI.start, TaskProcess(id: id))

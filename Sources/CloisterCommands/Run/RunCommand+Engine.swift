@@ -4,17 +4,16 @@ import Glibc
 import ImageStore
 import OCISpec
 import SandboxClient
+import Storage
 import System
 
 extension RunCommand {
     func run() throws {
         var timings = TimingsReport()
         // Before any thread: signals are blocked for all of them.
-        let scratch = Guarded<ScratchFile?>(nil)
         let screen = terminal && interactive ? TerminalMode(descriptor: STDIN_FILENO) : nil
         let signals = try SignalForwarder(terminal: screen != nil) { signal in
             // The sandbox, if there is one, ends with this process.
-            scratch.withLock { $0?.remove() }
             TerminalMode.restore()
             _exit(128 + signal)
         }
@@ -41,26 +40,27 @@ extension RunCommand {
                 builder: SandboxLayerBuilder(
                     server: installation.server, stateDirectory: configuration.stateDirectory, options: options))
         }
-        let disk = try timings.measure("scratch disk") {
-            try ScratchFile(
-                for: id, in: store.location.root + "/scratch", stateDirectory: configuration.stateDirectory)
-        }
-        scratch.withLock { $0 = disk }
+        let scratch = store.location.root + "/scratch"
+        let disk = "\(scratch)/run-\(id).img"
 
         var request = ContainerRun(
             configuration: try OCIJSON.encode(spec),
             rootfs: layers.map { Mount(type: "ext4", source: $0.path, options: ["ro"]) }
-                + [Mount(type: "ext4", source: disk.path, options: ["rw"])])
+                + [Mount(type: "ext4", source: disk, options: ["rw"])])
         request.options = options
         request.terminal = terminal
+        request.prepare = {
+            // There may be one of a sandbox of this name that was killed with everything around it.
+            try Files.removeTree(disk)
+            try ScratchDisk(directory: scratch).make(at: disk)
+        }
         request.standardInput = interactive ? STDIN_FILENO : nil
         request.standardOutput = STDOUT_FILENO
         request.standardError = STDERR_FILENO
         let launch = SandboxProcess.Launch(
             id: id, program: installation.server, stateDirectory: configuration.stateDirectory,
-            removeAtEnd: [disk.path])
+            removeAtEnd: [disk])
         let container = try RunningContainer(launch, request)
-        disk.handOver()
         let session = RunSession(container: container, screen: screen, timeout: timeout?.duration, image: self.image)
         let result = withExtendedLifetime(layers) { session.follow(signals, &timings) }
         if let format = self.timings { Output.error(try timings.render(format)) }
