@@ -53,6 +53,13 @@ public enum AcceleratorChoice: String, Sendable, CaseIterable {
 }
 
 extension Accelerator {
+    /// A KVM without virtualization extensions beneath it, which fails on a model-specific register that QEMU sets when
+    /// the guest's processor has the feature `arch-capabilities`.
+    static var isSoftwareKVM: Bool {
+        guard let text = try? Files.readText("/proc/cpuinfo") else { return false }
+        return !virtualization(in: text)
+    }
+
     /// Whether `/proc/cpuinfo` tells of Intel's or AMD's extensions.
     static func virtualization(in processorInformation: String) -> Bool {
         for line in processorInformation.split(separator: "\n") where line.hasPrefix("flags") {

@@ -37,7 +37,7 @@ public enum DomainXML {
                         XMLElement("acpi"), XMLElement("vmport", ["state": "off"]),
                         XMLElement("smm", ["state": "off"]),
                     ]),
-                processor(machine.accelerator),
+                processor(machine),
                 XMLElement(
                     "clock", ["offset": "utc"], [XMLElement("timer", ["name": "hpet", "present": "no"])]),
                 XMLElement("on_poweroff", text: "destroy"),
@@ -51,14 +51,18 @@ public enum DomainXML {
             ])
     }
 
-    private static func processor(_ accelerator: Accelerator) -> XMLElement {
-        switch accelerator {
-        case .kvm: return XMLElement("cpu", ["mode": "host-passthrough", "check": "none"])
+    private static func processor(_ machine: MachineConfiguration) -> XMLElement {
+        let without = { (features: [String]) in
+            features.map { XMLElement("feature", ["policy": "disable", "name": $0]) }
+        }
+        switch machine.accelerator {
+        case .kvm:
+            let features = without(machine.hiddenProcessorFeatures)
+            return XMLElement("cpu", ["mode": "host-passthrough", "check": "none"], features)
         case .emulation:
             // Told of fast `rep movsb`, the guest's kernel copies by it, which QEMU translates into a byte at a time: without,
             // a stream through vsock is 2 to 2.6 times as fast. Models with fewer features boot slower.
-            let slow = ["erms", "fsrm"].map { XMLElement("feature", ["policy": "disable", "name": $0]) }
-            return XMLElement("cpu", ["mode": "maximum", "check": "none"], slow)
+            return XMLElement("cpu", ["mode": "maximum", "check": "none"], without(["erms", "fsrm"]))
         }
     }
 

@@ -18,7 +18,13 @@ enum LibvirtRuntime {
         return true
     }()
 
-    static func start() throws(HypervisorError) {
+    /// - Parameter directory: for what libvirt would otherwise leave in the home directory of an ordinary user, or fail
+    ///   without one.
+    static func start(directory: String) throws(HypervisorError) {
+        if geteuid() != 0 {
+            setenv("XDG_CACHE_HOME", "\(directory)/cache", 1)
+            setenv("XDG_RUNTIME_DIR", "\(directory)/run", 1)
+        }
         guard started else { throw HypervisorError.last("start libvirt") }
     }
 }

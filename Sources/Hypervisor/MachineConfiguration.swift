@@ -76,6 +76,9 @@ public struct MachineConfiguration: Sendable {
         self.runAs = runAs
     }
 
+    /// Features that the host's processor has and the guest is not told of; KVM alone.
+    var hiddenProcessorFeatures: [String] = []
+
     /// What QEMU opens by path, itself.
     var files: [String] { [kernel, initramfs] + disks.map(\.path) }
 

@@ -163,13 +163,15 @@ public final class VirtualMachine: Sendable {
             accelerator: configuration.accelerator, user: configuration.runAs, files: configuration.files,
             directory: directory.mountPoint)
 
-        try LibvirtRuntime.start()
+        try LibvirtRuntime.start(directory: root)
         guard let connection = virConnectOpen(directory.uri) else { throw .last("open libvirt's QEMU driver") }
         let handles = Handles(connection: connection)
         state.withLock { $0.handles = handles }
         let opened = Clock.monotonic
         listen(connection)
-        let xml = DomainXML.render(configuration.with(places ?? [:]), name: directory.domainName)
+        var description = configuration.with(places ?? [:])
+        if Accelerator.isSoftwareKVM { description.hiddenProcessorFeatures.append("arch-capabilities") }
+        let xml = DomainXML.render(description, name: directory.domainName)
         guard let domain = virDomainCreateXML(connection, xml, 0) else { throw .last("create the virtual machine") }
         let handle = Handles(domain: domain)
         state.withLock { state in

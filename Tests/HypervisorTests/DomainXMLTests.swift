@@ -105,6 +105,14 @@ import Testing
         #expect(xml.contains("<source path='\(expected)' append='on'/>"))
     }
 
+    @Test func featuresHiddenFromTheGuest() {
+        let hidden = "<feature policy='disable' name='arch-capabilities'/>"
+        let change = { (machine: inout MachineConfiguration) in machine.hiddenProcessorFeatures = ["arch-capabilities"] }
+        #expect(DomainXML.render(configuration(.kvm, change)).contains(hidden))
+        #expect(!DomainXML.render(configuration(.kvm)).contains(hidden))
+        #expect(!DomainXML.render(configuration(.emulation, change)).contains(hidden))
+    }
+
     @Test func commaInSocketPath() {
         let xml = DomainXML.render(configuration { $0.vsockSocket = "/s/a,server=on" })
         #expect(xml.contains("value='socket,id=vsock,path=/s/a,,server=on'"))

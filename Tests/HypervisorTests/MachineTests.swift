@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) final class MachineTests {
     /// Not in the environment's temporary directory: sockets need a short path.
     private static let base = "/tmp/cloister-hv-\(getpid())"
-    private static let cache = "/tmp/cloister-hv-cache-\(getuid())"
+    private static let cache = "/tmp/cloister-hv-\(getpid())-cache"
     private let machines = Guarded<[VirtualMachine]>([])
 
     init() throws {
@@ -19,7 +19,7 @@ import Testing
 
     deinit {
         for machine in machines.withLock({ $0 }) { machine.destroy() }
-        try? Files.removeTree(Self.base)
+        for path in [Self.base, Self.cache] { try? Files.removeTree(path) }
     }
 
     private func machine(
@@ -80,16 +80,11 @@ import Testing
         try machine.start()
         defer { machine.destroy() }
         let pid = try #require(machine.qemuPid)
-        let arguments = try Files.read("/proc/\(pid)/cmdline").split(separator: 0).map {
-            String(decoding: $0, as: UTF8.self)
-        }
-        let sandbox = try #require(arguments.firstIndex(of: "-sandbox"))
-        #expect(
-            arguments[sandbox + 1] == "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-        #expect(arguments.contains("-nodefaults"))
-        #expect(arguments.contains("-no-user-config"))
-        let processor = try #require(arguments.firstIndex(of: "-cpu"))
-        #expect(arguments[processor + 1] == "max,erms=off,fsrm=off")
+        let arguments = try arguments(of: machine)
+        #expect(arguments["-sandbox"] == "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+        #expect(arguments["-no-user-config"] != nil && arguments["-nodefaults"] != nil)
+        #expect(arguments["-accel"] == "tcg")
+        #expect(arguments["-cpu"] == "max,erms=off,fsrm=off")
         let status = try Files.readText("/proc/\(pid)/status")
         #expect(status.contains("\nSeccomp:\t2\n"))
         if geteuid() == 0 {
@@ -97,6 +92,37 @@ import Testing
             #expect(status.contains("\nGid:\t64999\t64999\t64999\t64999\n"))
             #expect(status.contains("\nCapEff:\t0000000000000000\n"))
         }
+    }
+
+    private static let hasKVM = access("/dev/kvm", R_OK | W_OK) == 0
+
+    /// The device may be root's alone: QEMU's user gets to open it, and nobody else does.
+    /// In a process of its own, because libvirt remembers what it learned of KVM with the other tests.
+    @Test(.enabled(if: hasKVM, "/dev/kvm cannot be opened")) func runsOnKVM() async {
+        await #expect(processExitsWith: .success) { try MachineTests().checkKVM() }
+    }
+
+    private func checkKVM() throws {
+        var before = stat()
+        #expect(stat("/dev/kvm", &before) == 0)
+        let machine = try machine(.halts) { $0.accelerator = .kvm }
+        try machine.start()
+        defer { machine.destroy() }
+        let arguments = try arguments(of: machine)
+        #expect(arguments["-accel"] == "kvm")
+        #expect(arguments["-cpu"]?.hasPrefix("host") == true)
+        #expect(arguments["-sandbox"]?.hasPrefix("on,") == true)
+        #expect(arguments["-no-user-config"] != nil && arguments["-nodefaults"] != nil)
+        var after = stat()
+        #expect(stat("/dev/kvm", &after) == 0)
+        #expect(after.st_mode == before.st_mode && after.st_gid == before.st_gid && after.st_ino == before.st_ino)
+    }
+
+    /// QEMU's options, with the word that follows each.
+    private func arguments(of machine: VirtualMachine) throws -> [String: String] {
+        let pid = try #require(machine.qemuPid)
+        let words = try Files.read("/proc/\(pid)/cmdline").split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        return Dictionary(zip(words, words.dropFirst() + [""])) { first, _ in first }
     }
 
     /// As root, files below a directory that QEMU's user may not enter, and that stays so.
