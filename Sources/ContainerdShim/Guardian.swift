@@ -34,7 +34,7 @@ enum Guardian {
         forwardSignals(to: server)
         let status = reap(server)
         killDescendants()
-        for path in options.remove + [options.stateDirectory] { try? Files.removeTree(path) }
+        options.removeFiles()
         exit(status)
     }
 

@@ -46,9 +46,10 @@ final class SandboxService: Sendable {
         return sandbox
     }
 
-    /// Ends the sandbox and this process. The guardian removes the rest.
+    /// Ends the sandbox and this process. The guardian sees to what is left.
     func end() -> Never {
         current.withLock { $0 }?.stop()
+        options.removeFiles()
         _exit(0)
     }
 
@@ -81,6 +82,7 @@ final class SandboxService: Sendable {
             layer.contentInBytes = unpacked.contentInBytes
             return layer
         }
+        try self.options.keepFiles()
         return response
     }
 }

@@ -55,8 +55,19 @@ public enum InheritedDescriptors {
 struct ServeOptions {
     var id = ""
     var stateDirectory = ""
-    /// What the guardian removes beside the state directory.
+    /// What goes with the sandbox beside the state directory.
     var remove: [String] = []
+
+    /// A file in the state directory that says that what this sandbox made is finished, and `remove` no longer holds.
+    private var keepMark: String { "\(stateDirectory)/keep" }
+
+    func keepFiles() throws(SystemError) { try Files.write(keepMark, []) }
+
+    /// The last thing of a sandbox, done by the server when it ends in order and by the guardian in any case.
+    func removeFiles() {
+        let mine = Files.exists(keepMark) ? [] : remove
+        for path in mine + [stateDirectory] { try? Files.removeTree(path) }
+    }
 
     /// nil for anything but the agreed words.
     init?(_ arguments: [String]) {

@@ -115,10 +115,11 @@ def test_a_terminals_size_follows(terminal):
 def test_control_c_reaches_the_program_as_a_key(terminal):
     tty = terminal("run", "-it", "--rm", DEMO, "sh")
     tty.until(b"# ")
-    # Only once a program runs: what is typed at a shell's own prompt it reads as a key.
-    tty.send(b"echo sleep''ing; sleep 600\r")
-    tty.until(b"sleeping")
+    # Only once a program runs in the foreground: what comes before is the shell's own.
+    tty.send(b"sh -c 'trap \"echo caught; exit\" INT; echo trap\"\"ped; while :; do sleep 0.1; done'\r")
+    tty.until(b"trapped")
     tty.send(b"\x03")
+    tty.until(b"caught")
     tty.until(b"# ")
     tty.send(b"echo st''ill here; exit\r")
     tty.until(b"still here")

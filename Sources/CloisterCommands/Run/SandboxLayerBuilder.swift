@@ -24,7 +24,8 @@ struct SandboxLayerBuilder: LayerBuilder {
             return layer
         }
         let launch = SandboxProcess.Launch(
-            id: "build-\(ContainerName.random())", program: server, stateDirectory: stateDirectory)
+            id: "build-\(ContainerName.random())", program: server, stateDirectory: stateDirectory,
+            removeAtEnd: jobs.map(\.diskPath))
         return try BuilderSandbox.unpack(launch, request).map { layer in
             guard let diffID = Digest(hex: layer.diffID) ?? Digest(layer.diffID) else {
                 throw UserError("the builder's guest answered with \"\(layer.diffID)\", which is no digest.")
