@@ -4,6 +4,8 @@ import Hypervisor
 
 /// What carries virtual machines.
 enum AcceleratorChecks {
+    static let devicePath = "/dev/kvm"
+
     /// - Parameter wish: the configuration's.
     static func accelerator(_ wish: Config.Accelerator) -> Check {
         let found = AcceleratorChoice.auto.resolve()
@@ -14,7 +16,9 @@ enum AcceleratorChecks {
         case (.auto, .emulation):
             return .warning(
                 "accelerator", "software emulation, which is slow and no security boundary: \(found.reason)",
-                "for KVM use a machine with hardware virtualization, or one where it is enabled for guests")
+                access(devicePath, R_OK | W_OK) == 0
+                    ? "for KVM use a machine with hardware virtualization, or one where it is enabled for guests"
+                    : "see \(devicePath) below")
         case (.kvm, .emulation):
             return .missing(
                 "accelerator", "KVM is configured, but \(found.reason)",
@@ -22,7 +26,7 @@ enum AcceleratorChecks {
         }
     }
 
-    static func device(_ wish: Config.Accelerator, path: String = "/dev/kvm") -> Check {
+    static func device(_ wish: Config.Accelerator, path: String = devicePath) -> Check {
         let fd = open(path, O_RDWR | O_CLOEXEC)
         if fd >= 0 {
             close(fd)

@@ -36,8 +36,11 @@ struct ImageLoadCommand: Command {
             throw UserError("there is no image on standard input, which is a terminal; give a file with -i FILE.")
         }
         let file = try Self.seekable(STDIN_FILENO, spoolingIn: store.location.root)
-        return try withExtendedLifetime(file) {
-            try store.load(from: "/proc/self/fd/\(file?.raw ?? STDIN_FILENO)", name: name)
+        let path = "/proc/self/fd/\(file?.raw ?? STDIN_FILENO)"
+        do { return try withExtendedLifetime(file) { try store.load(from: path, name: name) } } catch let error
+            as ImageError
+        {
+            throw ImageError(error.description.replacing(path, with: "standard input"))
         }
     }
 
