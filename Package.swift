@@ -34,7 +34,8 @@ let package = Package(
         .target(name: "CVsock"),
         room("Vsock", ["CVsock", "CSystem", "System"]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
-        room("Hypervisor", ["CLibvirt", "CSystem", "System"]),
+        room("Acceleration", ["System"]),
+        room("Hypervisor", ["Acceleration", "CLibvirt", "CSystem", "System"]),
         room("Storage", ["System"]),
         room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System"]),
 
@@ -46,7 +47,12 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "Storage", "System"]),
-        room("CloisterCommands", ["AgentAPI", "CLibvirt", "CSystem", "ContainerdAPI", "ImageStore", "SandboxClient", "Storage", "Config", "Hypervisor", "OCISpec", "System"]),
+        room(
+            "CloisterCommands",
+            [
+                "Acceleration", "AgentAPI", "CSystem", "Config", "ContainerdAPI", "ImageStore", "OCISpec", "SandboxClient",
+                "Storage", "System",
+            ]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
         .executableTarget(name: "containerd-shim-cloister-v2", dependencies: ["ContainerdShim"]),
 
@@ -66,7 +72,7 @@ let package = Package(
         tests("Vsock", ["VsockDriver", "System"]),
         .executableTarget(
             name: "FuzzVsock", dependencies: ["Vsock", "VsockDriver", "System"], path: "Fuzz/vsock", exclude: ["corpus"]),
-        tests("Hypervisor", ["System"]),
+        tests("Hypervisor", ["Acceleration", "System"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

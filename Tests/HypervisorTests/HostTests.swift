@@ -2,6 +2,7 @@ import Glibc
 import System
 import Testing
 
+@testable import Acceleration
 @testable import Hypervisor
 
 @Suite struct HostTests {

@@ -1,6 +1,6 @@
+import Acceleration
 import Config
 import Glibc
-import Hypervisor
 
 /// What carries virtual machines.
 enum AcceleratorChecks {

@@ -1,23 +1,32 @@
-import CLibvirt
 import Config
 import Glibc
 import System
 
-/// libvirt and its driver, which is a file of its own.
+/// libvirt and its driver, which is a file of its own. Loaded here by name: linked, a missing libvirt would keep this
+/// command from starting, and from saying so.
 enum LibvirtChecks {
     /// The embedded driver came with 6.1.0.
     static let oldest = 6_001_000
 
-    /// e.g. `9.0.0`; nil when libvirt does not say.
+    private static let libraryName = "libvirt.so.0"
+
+    /// e.g. `9.0.0`; nil when libvirt is not there.
     static var version: (number: Int, text: String)? {
+        guard let handle = dlopen(libraryName, RTLD_LAZY) else { return nil }
+        defer { dlclose(handle) }
+        // libvirt-host.h: int virGetVersion(unsigned long *libVer, const char *type, unsigned long *typeVer).
+        typealias GetVersion = @convention(c) (
+            UnsafeMutablePointer<UInt>?, UnsafePointer<CChar>?, UnsafeMutablePointer<UInt>?
+        ) -> Int32
+        guard let symbol = dlsym(handle, "virGetVersion") else { return nil }
         var number: UInt = 0
-        guard virGetVersion(&number, nil, nil) == 0 else { return nil }
+        guard unsafeBitCast(symbol, to: GetVersion.self)(&number, nil, nil) == 0 else { return nil }
         return (Int(number), "\(number / 1_000_000).\(number / 1000 % 1000).\(number % 1000)")
     }
 
     static func library() -> Check {
         guard let version else {
-            return .missing("libvirt", "does not say its version", "run \"apt install --reinstall libvirt0\"")
+            return .missing("libvirt", "\(libraryName) cannot be loaded", "run \"apt install libvirt0\"")
         }
         guard version.number >= oldest else {
             return .missing("libvirt", "version \(version.text)", "6.1.0 is the oldest that will do: upgrade it")

@@ -1,5 +1,5 @@
+import Acceleration
 import Glibc
-import Hypervisor
 import System
 
 /// What a person is told before a run that may surprise them.
@@ -19,7 +19,7 @@ enum Notices {
 
     /// libvirt looks at what QEMU can do before its first machine, for up to a minute.
     static func firstProbe(_ cache: String) {
-        let known = [Hypervisor.Accelerator.kvm, .emulation].contains { accelerator in
+        let known = [Acceleration.Accelerator.kvm, .emulation].contains { accelerator in
             !((try? Files.list("\(cache)/\(accelerator.rawValue)/capabilities")) ?? []).isEmpty
         }
         if !known { progress("looking at what QEMU can do, once; this may take a minute") }

@@ -55,7 +55,7 @@ public enum AcceleratorChoice: String, Sendable, CaseIterable {
 extension Accelerator {
     /// A KVM without virtualization extensions beneath it, which fails on a model-specific register that QEMU sets when
     /// the guest's processor has the feature `arch-capabilities`.
-    static var isSoftwareKVM: Bool {
+    public static var isSoftwareKVM: Bool {
         guard let text = try? Files.readText("/proc/cpuinfo") else { return false }
         return !virtualization(in: text)
     }
