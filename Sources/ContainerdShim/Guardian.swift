@@ -35,6 +35,7 @@ enum Guardian {
         let status = reap(server)
         killDescendants()
         options.removeFiles()
+        try? Files.removeTree(options.stateDirectory)
         exit(status)
     }
 

@@ -63,10 +63,10 @@ struct ServeOptions {
 
     func keepFiles() throws(SystemError) { try Files.write(keepMark, []) }
 
-    /// The last thing of a sandbox, done by the server when it ends in order and by the guardian in any case.
+    /// Done by the server when it ends in order, and by the guardian in any case, before the state directory goes.
     func removeFiles() {
-        let mine = Files.exists(keepMark) ? [] : remove
-        for path in mine + [stateDirectory] { try? Files.removeTree(path) }
+        if Files.exists(keepMark) { return }
+        for path in remove { try? Files.removeTree(path) }
     }
 
     /// nil for anything but the agreed words.
