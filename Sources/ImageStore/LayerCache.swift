@@ -38,7 +38,7 @@ public struct LayerCache: Sendable {
     }
 
     /// Raised when disks are made in another way, so that those of before are made anew.
-    static let format = 1
+    static let format = 2
 
     public func path(_ diffID: Digest) -> String { "\(location.layers)/\(diffID.hex).img" }
     private func sidecar(_ diffID: Digest) -> String { "\(location.layers)/\(diffID.hex).json" }

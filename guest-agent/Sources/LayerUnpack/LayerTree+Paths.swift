@@ -48,6 +48,7 @@ extension LayerTree {
                 let code = errno
                 if code != ENOENT { throw .call("fstatat", errno: code, entry: path.description) }
                 try makeDirectory(name, in: fd, path)
+                try noteImplicit(name, in: fd, place: place + [component], path)
             } else if info.st_mode & S_IFMT == S_IFLNK {
                 links += 1
                 if links > 40 { throw .call("openat2", errno: ELOOP, entry: path.description) }
@@ -112,7 +113,10 @@ extension LayerTree {
         }
         defer { closedir(listing) }
         var info = stat()
-        if fstat(fd, &info) == 0 { pending[info.st_ino] = nil }
+        if fstat(fd, &info) == 0 {
+            pending[info.st_ino] = nil
+            implicit[info.st_ino] = nil
+        }
         while let item = readdir(listing) {
             let child = withUnsafePointer(to: &item.pointee.d_name) { pointer in
                 pointer.withMemoryRebound(to: CChar.self, capacity: 256) {

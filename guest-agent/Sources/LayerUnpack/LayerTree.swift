@@ -24,6 +24,9 @@ final class LayerTree {
         let defaultList: ExtendedAttribute?
     }
 
+    /// Directories made for what lies in them and not named yet, by inode number, with their components.
+    var implicit: [ino_t: [[CChar]]] = [:]
+
     /// Permission bits that open(2) and mkdir(2) give as asked.
     private let effectiveBits: mode_t
 
@@ -86,6 +89,7 @@ final class LayerTree {
             try setTimes(fd, item.modified, item.path)
         }
         pending = [:]
+        try markImplicit()
     }
 
     // MARK: Kinds of entries
@@ -160,6 +164,7 @@ final class LayerTree {
             }
         }
         pending[info.st_ino] = Pending(path: path, modified: entry.modified, defaultList: defaultList)
+        implicit[info.st_ino] = nil
         // It may be the directory of which this was remembered.
         parentIsSetgid = parentIsSetgid || entry.permissions & S_ISGID != 0
     }

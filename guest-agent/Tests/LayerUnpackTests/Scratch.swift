@@ -98,8 +98,10 @@ final class Scratch {
         var names = [CChar](repeating: 0, count: 4096)
         let count = llistxattr(path, &names, names.count)
         guard count > 0 else { return [] }
-        return names[..<count].split(separator: 0).map { bytes in
+        return names[..<count].split(separator: 0).compactMap { bytes in
             let name = String(decoding: bytes.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            // Says nothing of what the archive holds; tested by itself.
+            if name == ImplicitDirectory.mark { return nil }
             var value = [UInt8](repeating: 0, count: 4096)
             let length = lgetxattr(path, name, &value, value.count)
             return "\(name)=\(length > 0 ? printableOrHex(Array(value[..<length])) : "")"

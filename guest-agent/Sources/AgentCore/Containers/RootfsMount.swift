@@ -50,6 +50,7 @@ final class RootfsMount: Sendable {
         let path = path
         try syscall("mount", "the overlay of \(lower.count) layers") { mount("overlay", path, "overlay", 0, options) }
         state.withLock { $0.isMounted = true }
+        try ImplicitDirectories(lowestFirst: lower).complete(path)
     }
 
     /// Undoes whatever was done. May be called any number of times.
