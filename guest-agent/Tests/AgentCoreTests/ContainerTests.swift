@@ -212,10 +212,10 @@ struct ContainerTests {
             $0.process.arguments = ["/proc/version"]
         },
         Refusal("no command", .invalidArgument, "no command was given") { $0.process.arguments = [] },
-        Refusal("no such user", .notFound, "unable to find user nobody: no matching entries in passwd file") {
+        Refusal("no such user", .failedPrecondition, "unable to find user nobody: no matching entries in passwd file") {
             $0.process.user = "nobody"
         },
-        Refusal("no such group", .notFound, "unable to find group staff: no matching entries in group file") {
+        Refusal("no such group", .failedPrecondition, "unable to find group staff: no matching entries in group file") {
             $0.process.user = "0:staff"
         },
         Refusal("no such limit", .invalidArgument, "there is no resource limit \"RLIMIT_FOO\"") {

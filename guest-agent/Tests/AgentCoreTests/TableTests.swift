@@ -78,7 +78,7 @@ struct TableTests {
         var process = ProcessSpec()
         process.user = user
         let error = #expect(throws: RPCError.self) { try Self.users.identity(process) }
-        #expect(error?.code == .notFound)
+        #expect(error?.code == .failedPrecondition)
     }
 
     @Test func mountOptionsAreSorted() {

@@ -73,7 +73,7 @@ struct UserLookup {
         if let known = accounts.first(where: { $0.name == user }) { return known }
         if user.isEmpty { return accounts.first { $0.uid == 0 } ?? Account(name: "", uid: 0, gid: 0, home: "/") }
         guard let uid = UInt32(user), uid <= UInt32(Int32.max) else {
-            throw RPCError(.notFound, "unable to find user \(user): no matching entries in passwd file")
+            throw RPCError(.failedPrecondition, "unable to find user \(user): no matching entries in passwd file")
         }
         return accounts.first { $0.uid == uid } ?? Account(name: "", uid: uid, gid: 0, home: "/")
     }
@@ -81,7 +81,7 @@ struct UserLookup {
     private func gid(_ group: Substring) throws(RPCError) -> UInt32 {
         if let known = groups.first(where: { $0.name == group }) { return known.gid }
         guard let gid = UInt32(group), gid <= UInt32(Int32.max) else {
-            throw RPCError(.notFound, "unable to find group \(group): no matching entries in group file")
+            throw RPCError(.failedPrecondition, "unable to find group \(group): no matching entries in group file")
         }
         return gid
     }
