@@ -113,13 +113,14 @@ public enum DomainXML {
     private static func element(
         _ disk: Disk, target: String, address: MachineConfiguration.Address
     ) -> XMLElement {
-        // The host's page cache, on purpose: it holds a layer once for all sandboxes.
+        // The host's page cache, on purpose: it holds a layer once for all sandboxes. Errors go to the guest, by whose own
+        // error its program learns of a full host disk; by default QEMU stops the guest, which then never ends.
         var driver: KeyValuePairs<String, String> {
             disk.readOnly
-                ? ["name": "qemu", "type": "raw", "cache": "writeback", "io": "threads"]
+                ? ["name": "qemu", "type": "raw", "cache": "writeback", "io": "threads", "error_policy": "report"]
                 : [
-                    "name": "qemu", "type": "raw", "cache": "writeback", "io": "threads", "discard": "unmap",
-                    "detect_zeroes": "off",
+                    "name": "qemu", "type": "raw", "cache": "writeback", "io": "threads", "error_policy": "report",
+                    "discard": "unmap", "detect_zeroes": "off",
                 ]
         }
         var children = [

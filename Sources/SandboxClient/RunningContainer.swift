@@ -136,6 +136,12 @@ public enum BuilderSandbox {
         do { sandbox = try SandboxProcess(launch) } catch { throw RunError(error.description) }
         defer { sandbox.end() }
         do { return try sandbox.client.call(SandboxAPI.unpack, request).layers } catch {
+            // All that the guest sees of it is its disk's error. Asked while the disk is there: then there is space again.
+            if let disk = request.layers.first?.diskPath, FreeSpace.isExhausted(at: disk) {
+                throw RunError(
+                    "no space left on \(FreeSpace.place(of: disk)) while unpacking layers; free space there, remove images with "
+                        + "\"cloister image remove\", or set CLOISTER_DATA to a directory on a larger disk")
+            }
             throw RunError(RunningContainer.explain(error, sandbox).description)
         }
     }

@@ -60,6 +60,7 @@ import Testing
         let disks = DomainXML.render(configuration(disks: 2)).components(between: "<disk ", and: "</disk>")
         #expect(disks.count == 2)
         #expect(!disks[0].contains("<readonly/>") && disks[0].contains("discard='unmap'"))
+        #expect(disks.allSatisfy { $0.contains("error_policy='report'") })
         #expect(disks[1].contains("<readonly/>") && !disks[1].contains("discard"))
         for disk in disks { #expect(disk.contains("type='raw'") && disk.contains("bus='virtio'")) }
         #expect(disks[1].contains("<serial>layer-1</serial>") && disks[1].contains("dev='vdb'"))

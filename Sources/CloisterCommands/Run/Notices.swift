@@ -1,5 +1,6 @@
 import Acceleration
 import Glibc
+import SandboxClient
 import System
 
 /// What a person is told before a run that may surprise them.
@@ -10,6 +11,14 @@ enum Notices {
         let found = AcceleratorChoice.auto.resolve()
         guard found.accelerator == .emulation else { return }
         Output.error("cloister: running in slow software emulation, which is no security boundary: \(found.reason)\n")
+    }
+
+    /// For one whose container's writes failed, or are lost, for want of space on the host.
+    static func fullDisk(_ disk: String) {
+        guard FreeSpace.isExhausted(at: disk) else { return }
+        Output.error(
+            "cloister: no space left on \(FreeSpace.place(of: disk)), where the container's disk is, so what it wrote last may "
+                + "be lost; free space there.\n")
     }
 
     /// What takes long and is done once. Only for a person who watches.

@@ -8,6 +8,8 @@ final class RunSession: Sendable {
     private let screen: TerminalMode?
     private let timeout: Duration?
     private let image: String
+    /// The container's, as a file of the host.
+    private let disk: String
     private let state = Guarded(State())
 
     private struct State {
@@ -18,11 +20,12 @@ final class RunSession: Sendable {
     /// How long a killed container may take to be gone before its sandbox is ended.
     static let killGrace = Duration.seconds(5)
 
-    init(container: RunningContainer, screen: TerminalMode?, timeout: Duration?, image: String) {
+    init(container: RunningContainer, screen: TerminalMode?, timeout: Duration?, image: String, disk: String) {
         self.container = container
         self.screen = screen
         self.timeout = timeout
         self.image = image
+        self.disk = disk
     }
 
     /// Blocks until the container has ended and nothing of its sandbox is left.
@@ -46,6 +49,8 @@ final class RunSession: Sendable {
             timings.add(step.name, .nanoseconds(Int64(clamping: step.nanoseconds)))
         }
         timings.add("workload", ended - started)
+        // While the disk is there: afterwards there is space again.
+        Notices.fullDisk(disk)
         container.end()
         timings.add("teardown", Clock.monotonic - ended)
         if let timeout, state.withLock({ $0.timedOut }) {
