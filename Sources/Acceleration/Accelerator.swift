@@ -35,6 +35,17 @@ public enum AcceleratorChoice: String, Sendable, CaseIterable {
     /// An openable device is not enough: a KVM without hardware behind it (nested in some clouds) opens, creates machines
     /// and then hangs every guest whose kernel was not made for it.
     private static func obstacleToKVM(device: String, processor: String) -> String? {
+        if let obstacle = Accelerator.obstacle(toOpening: device) { return obstacle }
+        guard let text = try? Files.readText(processor), Accelerator.virtualization(in: text) else {
+            return "the processor offers no virtualization extensions (vmx or svm in \(processor))"
+        }
+        return nil
+    }
+}
+
+extension Accelerator {
+    /// Why KVM's device cannot be opened, in words for a person; nil when it can.
+    public static func obstacle(toOpening device: String = "/dev/kvm") -> String? {
         let fd = open(device, O_RDWR | O_CLOEXEC)
         let code = errno
         guard fd >= 0 else {
@@ -45,9 +56,6 @@ public enum AcceleratorChoice: String, Sendable, CaseIterable {
             }
         }
         close(fd)
-        guard let text = try? Files.readText(processor), Accelerator.virtualization(in: text) else {
-            return "the processor offers no virtualization extensions (vmx or svm in \(processor))"
-        }
         return nil
     }
 }

@@ -30,7 +30,8 @@ extension ImageStore {
             let area = try TemporaryArea(location)
             let source: any ImageSource =
                 info.st_mode & S_IFMT == S_IFDIR ? try DirectorySource(path) : try ArchiveSource(path)
-            var plans = try plan(source)
+            // Who chooses the name need not hear what it would have been.
+            var plans = try plan(source, isNamed: override != nil)
             if let override {
                 guard plans.count == 1 else {
                     throw ImageError("\(path) holds \(plans.count) images; --name is for one of a single image")
@@ -46,10 +47,10 @@ extension ImageStore {
         } catch { throw ImageError.explaining(error, at: location.root, doing: "loading \(path)") }
     }
 
-    private func plan(_ source: any ImageSource) throws -> [LoadPlan] {
+    private func plan(_ source: any ImageSource, isNamed: Bool) throws -> [LoadPlan] {
         let plans: [LoadPlan]
         if let index = try source.document("index.json") {
-            plans = try OCILayoutPlanner(source: source, note: note).plan(index)
+            plans = try OCILayoutPlanner(source: source) { [note] in if !isNamed { note($0) } }.plan(index)
         } else if let manifest = try source.document("manifest.json") {
             plans = try DockerArchivePlanner(source: source).plan(manifest)
         } else {

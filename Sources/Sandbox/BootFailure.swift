@@ -9,6 +9,11 @@ extension Sandbox {
         return SandboxError(.failed, "\(what); \(console)\nlikely cause: \(likelyCause(tail))")
     }
 
+    static func spell(_ duration: Duration) -> String {
+        let milliseconds = duration.milliseconds
+        return milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : "\(milliseconds) ms"
+    }
+
     private func likelyCause(_ tail: String) -> String {
         let causes: [(sign: String, cause: String)] = [
             ("Out of memory", "the guest ran out of memory while it started; give it more with --memory"),

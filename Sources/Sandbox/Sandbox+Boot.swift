@@ -24,6 +24,9 @@ extension Sandbox {
     private func bootMachine(_ disks: [Hypervisor.Disk]) throws {
         let accelerator = configuration.accelerator.resolve()
         state.withLock { $0.accelerator = (accelerator.accelerator, accelerator.reason) }
+        if accelerator.accelerator == .kvm, let obstacle = Accelerator.obstacle() {
+            throw SandboxError(.failed, "KVM was asked for, but \(obstacle), or use --accelerator emulation")
+        }
 
         /// What ends the waiting, whichever comes first.
         enum Arrival {
@@ -65,7 +68,7 @@ extension Sandbox {
         case .end(let reason):
             throw bootFailure("the virtual machine ended before its agent reported in (\(reason))")
         case nil:
-            throw bootFailure("the guest did not report in within \(configuration.bootTimeout.milliseconds / 1000) s")
+            throw bootFailure("the guest did not report in within \(Self.spell(configuration.bootTimeout))")
         }
         _ = try guest()
     }

@@ -33,7 +33,21 @@ extension Sandbox {
             request.blobDisk = "blob-\(index)"
             request.blobSizeInBytes = layer.blobSizeInBytes
             request.targetDisk = "layer-\(index)"
-            return try timings.measure("unpack layer \(index + 1)") { try guest.client.call(Agent.unpackLayer, request) }
+            do {
+                return try timings.measure("unpack layer \(index + 1)") { try guest.client.call(Agent.unpackLayer, request) }
+            } catch let error as RPCError { throw Self.explain(error, layer) }
         }
+    }
+
+    /// The guest speaks of "the layer": which one, and what to do when it is the layer's fault, is known here.
+    private static func explain(_ error: RPCError, _ layer: LayerToUnpack) -> RPCError {
+        let subject = "the layer"
+        guard [.invalidArgument, .resourceExhausted].contains(error.code), error.message.hasPrefix(subject) else { return error }
+        // Blobs are named by their digest.
+        let name = layer.blobPath.split(separator: "/").last ?? ""
+        return RPCError(
+            error.code,
+            "layer sha256:\(name)\(error.message.dropFirst(subject.count)); the image is damaged or made to do harm: get it "
+                + "from its source again")
     }
 }

@@ -28,6 +28,12 @@ public final class SandboxProcess: Sendable {
         }
     }
 
+    /// To be asked before anything is made for a sandbox.
+    /// - Throws: `LaunchError` when its sockets would have paths that are too long.
+    public static func requireRoom(for id: String, in stateDirectory: String) throws(LaunchError) {
+        try StateDirectory.requireRoom(for: id, in: stateDirectory)
+    }
+
     /// The URI of a descriptor handed over, by its place in `Launch.descriptors`.
     public static func inherited(_ index: Int) -> String { "inherit:\(firstInherited + index)" }
     private static let firstInherited = 6

@@ -9,8 +9,8 @@ enum StateDirectory {
     /// What the longest socket path adds to the state directory: libvirt's monitor socket.
     static let longestSuffixInBytes = "/vm/lib/qemu/domain-1-vm/monitor.sock".utf8.count
 
-    /// Makes the directory `id`, so that it appears with its lock held.
-    static func claim(_ id: String, in base: String) throws(LaunchError) -> (path: String, lock: FileDescriptor) {
+    /// - Throws: `LaunchError` when the sockets of sandbox `id` would have paths that are too long.
+    static func requireRoom(for id: String, in base: String) throws(LaunchError) {
         let path = "\(base)/\(id)"
         guard path.utf8.count + longestSuffixInBytes <= UnixSocket.longestPathInBytes else {
             let room = UnixSocket.longestPathInBytes - longestSuffixInBytes
@@ -18,6 +18,12 @@ enum StateDirectory {
                 "the state directory \(path) is too long for the unix sockets in it (\(path.utf8.count) bytes, at most \(room)); "
                     + "choose a shorter name, or a shorter state_directory in the configuration")
         }
+    }
+
+    /// Makes the directory `id`, so that it appears with its lock held.
+    static func claim(_ id: String, in base: String) throws(LaunchError) -> (path: String, lock: FileDescriptor) {
+        let path = "\(base)/\(id)"
+        try requireRoom(for: id, in: base)
         do {
             try Files.makeDirectories(base, mode: 0o711)
             sweep(base)

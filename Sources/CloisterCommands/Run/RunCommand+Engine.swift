@@ -22,8 +22,9 @@ extension RunCommand {
         let configuration = try Configuration.load()
         let installation = try Installation.locate(configuration, kernel: kernel)
         try KernelFile.validate(installation.kernel)
-        try StateDirectoryPath.prepare(configuration.stateDirectory)
         let id = name?.value ?? ContainerName.random()
+        try SandboxProcess.requireRoom(for: id, in: configuration.stateDirectory)
+        try StateDirectoryPath.prepare(configuration.stateDirectory)
         let store = try Stores.images(configuration)
         let options = sandboxOptions(configuration, installation, store.location)
 
@@ -61,7 +62,8 @@ extension RunCommand {
             id: id, program: installation.server, stateDirectory: configuration.stateDirectory,
             removeAtEnd: [disk])
         let container = try RunningContainer(launch, request)
-        let session = RunSession(container: container, screen: screen, timeout: timeout?.duration, image: self.image)
+        let session = RunSession(container: container, screen: screen, timeout: timeout?.duration, image: self.image,
+            disk: disk)
         let result = withExtendedLifetime(layers) { session.follow(signals, &timings) }
         if let format = self.timings { Output.error(try timings.render(format)) }
         let status = try result.get()
