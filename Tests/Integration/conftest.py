@@ -105,15 +105,21 @@ class Workspace:
 
 
 @pytest.fixture(scope="session")
-def workspace():
+def demo_archive():
+    """The demonstration image as an OCI archive."""
+    archive = CACHE / "images" / "demo.tar"
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([ROOT / "scripts" / "make-demo-image", archive], check=True)
+    return archive
+
+
+@pytest.fixture(scope="session")
+def workspace(demo_archive):
     # A short path: unix sockets have 108 bytes.
     directory = tempfile.mkdtemp(prefix="cloister-", dir="/tmp")
     os.chmod(directory, 0o755)
     space = Workspace(directory)
-    archive = CACHE / "images" / "demo.tar"
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([ROOT / "scripts" / "make-demo-image", archive], check=True)
-    space("image", "load", "-i", archive, check=0)
+    space("image", "load", "-i", demo_archive, check=0)
     yield space
     shutil.rmtree(directory, ignore_errors=True)
 

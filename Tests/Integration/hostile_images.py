@@ -229,7 +229,7 @@ def bomb(size):
     return head + zeros(size) + gzip.compress(b"\0" * 1024, mtime=0)
 
 
-@hostile_layer("refused", words=["space"])
+@hostile_layer("refused", words=["layer sha256:", "unpacks to more than"])
 def gzip_bomb():
     """17 MB that unpack to 17 GiB: more than any layer's disk."""
     return [(b"a bomb's diffID is never reached", ("+gzip", bomb(17 * GIB)))]
