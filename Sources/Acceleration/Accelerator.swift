@@ -50,7 +50,8 @@ extension Accelerator {
         let code = errno
         guard fd >= 0 else {
             switch code {
-            case ENOENT: return "\(device) does not exist: enable virtualization in the firmware and load the kvm module"
+            case ENOENT:
+                return "\(device) does not exist: enable virtualization in the firmware and load the kvm module"
             case EACCES, EPERM: return "\(device) may not be opened by this user: add the user to the group \"kvm\""
             default: return "\(device) cannot be opened: \(String(cString: strerror(code)))"
             }

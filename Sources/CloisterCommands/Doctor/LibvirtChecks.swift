@@ -15,9 +15,10 @@ enum LibvirtChecks {
         guard let handle = dlopen(libraryName, RTLD_LAZY) else { return nil }
         defer { dlclose(handle) }
         // libvirt-host.h: int virGetVersion(unsigned long *libVer, const char *type, unsigned long *typeVer).
-        typealias GetVersion = @convention(c) (
-            UnsafeMutablePointer<UInt>?, UnsafePointer<CChar>?, UnsafeMutablePointer<UInt>?
-        ) -> Int32
+        typealias GetVersion =
+            @convention(c) (
+                UnsafeMutablePointer<UInt>?, UnsafePointer<CChar>?, UnsafeMutablePointer<UInt>?
+            ) -> Int32
         guard let symbol = dlsym(handle, "virGetVersion") else { return nil }
         var number: UInt = 0
         guard unsafeBitCast(symbol, to: GetVersion.self)(&number, nil, nil) == 0 else { return nil }

@@ -11,7 +11,7 @@ extension RunCommand {
     func run() throws {
         var timings = TimingsReport()
         // Before any thread: signals are blocked for all of them.
-        let screen = terminal && interactive ? TerminalMode(descriptor: STDIN_FILENO) : nil
+        let screen = terminal ? TerminalMode.ofThisProcess(keys: interactive) : nil
         let signals = try SignalForwarder(terminal: screen != nil) { signal in
             // The sandbox, if there is one, ends with this process.
             TerminalMode.restore()
@@ -62,7 +62,8 @@ extension RunCommand {
             id: id, program: installation.server, stateDirectory: configuration.stateDirectory,
             removeAtEnd: [disk])
         let container = try RunningContainer(launch, request)
-        let session = RunSession(container: container, screen: screen, timeout: timeout?.duration, image: self.image,
+        let session = RunSession(
+            container: container, screen: screen, timeout: timeout?.duration, image: self.image,
             disk: disk)
         let result = withExtendedLifetime(layers) { session.follow(signals, &timings) }
         if let format = self.timings { Output.error(try timings.render(format)) }
