@@ -5,6 +5,8 @@ import System
 public enum KernelFile {
     /// Where QEMU enters an uncompressed kernel: the PVH note (Xen's `XEN_ELFNOTE_PHYS32_ENTRY`, type 18, name "Xen").
     private static let noteType: UInt32 = 18
+    /// elf(5): PT_NOTE.
+    private static let programHeaderNote: UInt64 = 4
 
     /// - Throws: `ConfigurationError` unless the file is a 64-bit x86 ELF kernel that can be entered by PVH.
     public static func validate(_ path: String) throws(ConfigurationError) {
@@ -40,7 +42,7 @@ public enum KernelFile {
         else { throw refuse("its program headers cannot be read") }
         for start in stride(from: 0, to: programHeaders.count, by: 56) {
             let segment = programHeaders[start..<start + 56]
-            guard number(segment.prefix(4)) == 4 /* PT_NOTE */ else { continue }
+            guard number(segment.prefix(4)) == programHeaderNote else { continue }
             let size = number(segment[start + 32..<start + 40])
             guard size <= 1 << 20, let notes = bytes(number(segment[start + 8..<start + 16]), Int(size)) else {
                 continue
