@@ -178,7 +178,8 @@ def test_the_emulation_is_announced_in_one_line(cloister):
 
 
 def test_a_name_in_use_is_refused(cloister):
-    first = cloister.start("run", "--rm", "--name", "taken", DEMO, "sh", "-c", "echo up; sleep 600")
+    first = cloister.start("run", "--rm", "--name", "taken", DEMO, "sh", "-c",
+                           "trap exit TERM; echo up; while :; do sleep 0.1; done")
     assert first.stdout.readline() == b"up\n"
     result = cloister("run", "--rm", "--name", "taken", DEMO, "true", check=125)
     assert b"taken" in result.stderr and b"in use" in result.stderr
