@@ -85,9 +85,13 @@ public final class ContainerProcess: Sendable {
         _ = try guest.client.call(Agent.resizeTerminal, request)
     }
 
-    func delete() throws(RPCError) {
-        _ = try guest.client.call(Agent.deleteProcess, reference)
+    /// The guest tidies up in its own time: nobody waits for its unmounting, 60 ms under emulation, least of all a sandbox
+    /// that ends now. A guest that is gone has nothing left to tidy.
+    func delete() {
         ports.cancel()
+        Thread.start("delete-process") { [guest, reference] in
+            _ = try? guest.client.call(Agent.deleteProcess, reference)
+        }
     }
 }
 

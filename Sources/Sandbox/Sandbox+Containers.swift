@@ -97,10 +97,7 @@ extension Sandbox {
             throw SandboxError(.wrongState, "the process is running; end it before deleting it")
         }
         if case .stopped = process.status { process.waitUntilDrained() }
-        do { try process.delete() } catch {
-            // Where the guest is gone, the process is.
-            guard error.code == .unavailable || error.code == .notFound else { throw error }
-        }
+        process.delete()
         _ = container.processes.withLock { $0.removeValue(forKey: id) }
         if id.isEmpty { _ = state.withLock { $0.containers.removeValue(forKey: container.id) } }
     }
