@@ -50,7 +50,8 @@ let package = Package(
         room(
             "CloisterCommands",
             [
-                "Acceleration", "AgentAPI", "CSystem", "Config", "ContainerdAPI", "ImageStore", "OCISpec", "SandboxClient",
+                "Acceleration", "AgentAPI", "CSystem", "Config", "ContainerdAPI", "ImageStore", "OCISpec",
+                "SandboxClient",
                 "Storage", "System",
             ]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
@@ -71,7 +72,8 @@ let package = Package(
             path: "Tests/VsockDriver"),
         tests("Vsock", ["VsockDriver", "System"]),
         .executableTarget(
-            name: "FuzzVsock", dependencies: ["Vsock", "VsockDriver", "System"], path: "Fuzz/vsock", exclude: ["corpus"]),
+            name: "FuzzVsock", dependencies: ["Vsock", "VsockDriver", "System"], path: "Fuzz/vsock", exclude: ["corpus"]
+        ),
         tests("Hypervisor", ["Acceleration", "System"]),
     ],
     swiftLanguageModes: [.v6],

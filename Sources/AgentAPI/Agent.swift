@@ -46,7 +46,8 @@ public struct HelloRequest: Message {
     public var entropy: [UInt8] = []
     public init() {}
     public static let fields: [Field<HelloRequest>] = [
-        .singular(1, \.version, .uint32), .singular(2, \.realtimeInNanoseconds, .uint64), .singular(3, \.entropy, .bytes),
+        .singular(1, \.version, .uint32), .singular(2, \.realtimeInNanoseconds, .uint64),
+        .singular(3, \.entropy, .bytes),
     ]
 }
 
@@ -75,7 +76,8 @@ public struct UnpackLayerRequest: Message {
     public var targetDisk = ""
     public init() {}
     public static let fields: [Field<UnpackLayerRequest>] = [
-        .singular(1, \.blobDisk, .string), .singular(2, \.blobSizeInBytes, .uint64), .singular(3, \.targetDisk, .string),
+        .singular(1, \.blobDisk, .string), .singular(2, \.blobSizeInBytes, .uint64),
+        .singular(3, \.targetDisk, .string),
     ]
 }
 

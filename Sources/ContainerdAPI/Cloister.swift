@@ -41,7 +41,8 @@ public struct UnpackRequest: Message {
         public var diskPath = ""
         public init() {}
         public static let fields: [Field<Layer>] = [
-            .singular(1, \.blobPath, .string), .singular(2, \.blobSizeInBytes, .uint64), .singular(3, \.diskPath, .string),
+            .singular(1, \.blobPath, .string), .singular(2, \.blobSizeInBytes, .uint64),
+            .singular(3, \.diskPath, .string),
         ]
     }
 

@@ -22,7 +22,8 @@ final class SandboxService: Sendable {
 
     /// Makes the sandbox, which the first call that needs one does.
     func create(_ options: SandboxOptions) throws -> Sandbox {
-        guard let accelerator = AcceleratorChoice(rawValue: options.accelerator.isEmpty ? "auto" : options.accelerator) else {
+        guard let accelerator = AcceleratorChoice(rawValue: options.accelerator.isEmpty ? "auto" : options.accelerator)
+        else {
             throw SandboxError(.invalid, "\"\(options.accelerator)\" is not an accelerator; use auto, kvm or emulation")
         }
         var configuration = SandboxConfiguration(

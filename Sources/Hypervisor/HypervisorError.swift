@@ -45,8 +45,14 @@ public struct HypervisorError: Error, CustomStringConvertible, Sendable {
     }
 
     private static let remedies: [(marks: [String], remedy: String)] = [
-        (["Failed to parse user"], "create it with `useradd --system libvirt-qemu`, or allow this process to make mounts"),
-        (["Failed to parse group"], "create it with `groupadd --system libvirt-qemu`, or allow this process to make mounts"),
+        (
+            ["Failed to parse user"],
+            "create it with `useradd --system libvirt-qemu`, or allow this process to make mounts"
+        ),
+        (
+            ["Failed to parse group"],
+            "create it with `groupadd --system libvirt-qemu`, or allow this process to make mounts"
+        ),
         (["Cannot check QEMU binary"], "install qemu-system-x86"),
         (["Failed to find", "qemu-system"], "install qemu-system-x86"),
         (["no connection driver available"], "install libvirt-daemon-driver-qemu"),

@@ -202,7 +202,8 @@ public final class VirtualMachine: Sendable {
         let listener = Unmanaged.passRetained(EventListener(self)).toOpaque()
         let callback = virConnectDomainEventRegisterAny(
             connection, nil, Int32(VIR_DOMAIN_EVENT_ID_LIFECYCLE.rawValue),
-            unsafeBitCast(lifecycleEvent as virConnectDomainEventCallback, to: virConnectDomainEventGenericCallback.self),
+            unsafeBitCast(
+                lifecycleEvent as virConnectDomainEventCallback, to: virConnectDomainEventGenericCallback.self),
             listener, releaseListener)
         if callback < 0 { Unmanaged<EventListener>.fromOpaque(listener).release() }
         state.withLock { $0.handles.callback = callback }

@@ -38,9 +38,9 @@ public struct Platform: Codable, Equatable, Sendable, CustomStringConvertible {
 
     /// What a guest on this machine runs.
     #if arch(arm64)
-        public static let guest = Platform(architecture: "arm64", os: "linux")
+    public static let guest = Platform(architecture: "arm64", os: "linux")
     #else
-        public static let guest = Platform(architecture: "amd64", os: "linux")
+    public static let guest = Platform(architecture: "amd64", os: "linux")
     #endif
 }
 

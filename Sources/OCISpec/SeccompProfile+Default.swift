@@ -15,10 +15,9 @@ extension SeccompProfile {
                     names: ["personality"], action: .allow,
                     args: [Argument(index: 0, value: domain, op: .equal)]))
         }
+        let vsock: UInt64 = 40
         rules.append(
-            Rule(
-                names: ["socket"], action: .allow,
-                args: [Argument(index: 0, value: 40 /* AF_VSOCK */, op: .notEqual)]))
+            Rule(names: ["socket"], action: .allow, args: [Argument(index: 0, value: vsock, op: .notEqual)]))
         rules.append(Rule(names: words(machine), action: .allow))
         for (capability, names) in byCapability where held.contains(capability) {
             rules.append(Rule(names: words(names), action: .allow))
@@ -38,12 +37,12 @@ extension SeccompProfile {
     }
 
     #if arch(arm64)
-        static let architectures = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
-        private static let machine =
-            "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2"
+    static let architectures = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+    private static let machine =
+        "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2"
     #else
-        static let architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-        private static let machine = "arch_prctl modify_ldt"
+    static let architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    private static let machine = "arch_prctl modify_ldt"
     #endif
 
     private static func words(_ text: String) -> [String] { text.split(separator: " ").map(String.init) }

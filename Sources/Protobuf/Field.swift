@@ -87,7 +87,9 @@ public struct Field<M: Message>: Sendable {
         return Field(
             number: number,
             encode: { message, encoder in
-                for (name, value) in message[keyPath: path].sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+                for (name, value) in message[keyPath: path].sorted(by: {
+                    $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
+                }) {
                     var entry = Encoder()
                     entry.tag(1, key.wire)
                     key.encode(name, &entry)

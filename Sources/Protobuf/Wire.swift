@@ -76,7 +76,9 @@ public struct Decoder {
     mutating func nextTag() throws(DecodingError) -> (number: Int, wire: WireType)? {
         if isAtEnd { return nil }
         let tag = try varint()
-        guard tag >> 3 >= 1, tag >> 3 < 1 << 29, let wire = WireType(rawValue: UInt8(tag & 7)) else { throw .badTag(tag) }
+        guard tag >> 3 >= 1, tag >> 3 < 1 << 29, let wire = WireType(rawValue: UInt8(tag & 7)) else {
+            throw .badTag(tag)
+        }
         return (Int(tag >> 3), wire)
     }
 

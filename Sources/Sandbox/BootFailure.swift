@@ -17,7 +17,10 @@ extension Sandbox {
     private func likelyCause(_ tail: String) -> String {
         let causes: [(sign: String, cause: String)] = [
             ("Out of memory", "the guest ran out of memory while it started; give it more with --memory"),
-            ("System is deadlocked on memory", "the guest ran out of memory while it started; give it more with --memory"),
+            (
+                "System is deadlocked on memory",
+                "the guest ran out of memory while it started; give it more with --memory"
+            ),
             ("No working init found", "the initramfs has no agent in it; rebuild it with `make build`"),
             ("VFS: Unable to mount root fs", "the kernel did not accept the initramfs; rebuild both with `make build`"),
             ("Kernel panic", "the guest's kernel panicked; the lines above say why"),
@@ -27,7 +30,8 @@ extension Sandbox {
             return "this machine's KVM cannot run the guest's kernel (KVM inside a virtual machine without nested "
                 + "virtualisation is like that); try --accelerator emulation"
         }
-        return "the machine is too busy for the boot timeout (raise it with --boot-timeout), or the kernel given is not "
+        return
+            "the machine is too busy for the boot timeout (raise it with --boot-timeout), or the kernel given is not "
             + "one built for Cloister"
     }
 

@@ -42,7 +42,9 @@ public final class ContainerProcess: Sendable {
             return pid
         }
         do { _ = try guest.client.call(Agent.startProcess, reference) } catch {
-            end(pid, Exit(status: 255, atInNanosecondsSinceEpoch: UInt64(Clock.realtime.nanoseconds), outOfMemory: false))
+            end(
+                pid,
+                Exit(status: 255, atInNanosecondsSinceEpoch: UInt64(Clock.realtime.nanoseconds), outOfMemory: false))
             throw error
         }
         Thread.start("wait-process") {

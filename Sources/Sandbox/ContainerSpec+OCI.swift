@@ -15,7 +15,8 @@ extension ContainerSpec {
         for namespace in linux.namespaces {
             // A namespace by path is one of the host's, which no guest can join.
             if let path = namespace.path, !path.isEmpty, namespace.type != "network" {
-                throw SandboxError(.invalid, "the \(namespace.type) namespace \(path) is the host's; a sandbox cannot join it")
+                throw SandboxError(
+                    .invalid, "the \(namespace.type) namespace \(path) is the host's; a sandbox cannot join it")
             }
             namespaces.append(namespace.type)
         }

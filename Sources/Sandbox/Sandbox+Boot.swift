@@ -10,7 +10,9 @@ extension Sandbox {
     /// - Throws: `SandboxError`, whose sentence names the cause and the remedy as far as they are known.
     public func boot(disks: [Hypervisor.Disk]) throws(SandboxError) {
         try state.withLock { state throws(SandboxError) in
-            guard case .idle = state.phase else { throw SandboxError(.wrongState, "the sandbox has already been started") }
+            guard case .idle = state.phase else {
+                throw SandboxError(.wrongState, "the sandbox has already been started")
+            }
             state.phase = .booting
         }
         do {
@@ -87,7 +89,8 @@ extension Sandbox {
         guard response.version == Agent.version else {
             throw SandboxError(
                 .failed,
-                "the guest's agent speaks version \(response.version) of the contract and this program \(Agent.version); rebuild with `make build`")
+                "the guest's agent speaks version \(response.version) of the contract and this program \(Agent.version); rebuild with `make build`"
+            )
         }
         timings.record("agent hello", Clock.monotonic - start)
     }

@@ -34,7 +34,9 @@ extension Sandbox {
             request.blobSizeInBytes = layer.blobSizeInBytes
             request.targetDisk = "layer-\(index)"
             do {
-                return try timings.measure("unpack layer \(index + 1)") { try guest.client.call(Agent.unpackLayer, request) }
+                return try timings.measure("unpack layer \(index + 1)") {
+                    try guest.client.call(Agent.unpackLayer, request)
+                }
             } catch let error as RPCError { throw Self.explain(error, layer) }
         }
     }
@@ -42,7 +44,9 @@ extension Sandbox {
     /// The guest speaks of "the layer": which one, and what to do when it is the layer's fault, is known here.
     private static func explain(_ error: RPCError, _ layer: LayerToUnpack) -> RPCError {
         let subject = "the layer"
-        guard [.invalidArgument, .resourceExhausted].contains(error.code), error.message.hasPrefix(subject) else { return error }
+        guard [.invalidArgument, .resourceExhausted].contains(error.code), error.message.hasPrefix(subject) else {
+            return error
+        }
         // Blobs are named by their digest.
         let name = layer.blobPath.split(separator: "/").last ?? ""
         return RPCError(

@@ -131,7 +131,9 @@ public final class RunningContainer: Sendable {
 public enum BuilderSandbox {
     /// - Returns: what the guest found in each layer, in order.
     /// - Throws: `RunError`.
-    public static func unpack(_ launch: SandboxProcess.Launch, _ request: UnpackRequest) throws(RunError) -> [UnpackResponse.Layer] {
+    public static func unpack(_ launch: SandboxProcess.Launch, _ request: UnpackRequest) throws(RunError)
+        -> [UnpackResponse.Layer]
+    {
         let sandbox: SandboxProcess
         do { sandbox = try SandboxProcess(launch) } catch { throw RunError(error.description) }
         defer { sandbox.end() }

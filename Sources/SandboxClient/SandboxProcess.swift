@@ -58,7 +58,8 @@ public final class SandboxProcess: Sendable {
             let (readEnd, writeEnd) = try makePipe()
             let null = try FileDescriptor.open("/dev/null", O_RDWR)
             let log = try FileDescriptor.open("\(claim.path)/server.log", O_WRONLY | O_CREAT | O_APPEND)
-            let arguments = ["serve", "--id", launch.id, "--state", claim.path] + launch.removeAtEnd.flatMap { ["--remove", $0] }
+            let arguments =
+                ["serve", "--id", launch.id, "--state", claim.path] + launch.removeAtEnd.flatMap { ["--remove", $0] }
             // The lock is held for as long as any process of the sandbox's lives.
             let descriptors = [null, log, log, listener, readEnd, claim.lock].map(\.raw) + launch.descriptors
             process = try ChildProcess.spawn(launch.program, arguments, descriptors: descriptors, newSession: true)

@@ -36,11 +36,14 @@ enum StateDirectory {
             let error = SystemError("rename", path)
             try? Files.removeTree(fresh)
             if error.errno == ENOTEMPTY || error.errno == EEXIST {
-                throw LaunchError("the name \"\(id)\" is in use by a running sandbox; choose another with --name, or stop that one")
+                throw LaunchError(
+                    "the name \"\(id)\" is in use by a running sandbox; choose another with --name, or stop that one")
             }
             throw error
         } catch let error as LaunchError { throw error } catch {
-            throw LaunchError("the state directory cannot be used: \(error); set state_directory in the configuration to one that can")
+            throw LaunchError(
+                "the state directory cannot be used: \(error); set state_directory in the configuration to one that can"
+            )
         }
     }
 

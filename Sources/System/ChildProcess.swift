@@ -64,7 +64,8 @@ public final class ChildProcess: Sendable {
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setsigdefault(&attributes, &all)
         var flags = Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF)
-        if newSession { flags |= 0x80 /* POSIX_SPAWN_SETSID, a GNU extension that Swift does not see */ }
+        // POSIX_SPAWN_SETSID, a GNU extension that Swift does not see.
+        if newSession { flags |= 0x80 }
         posix_spawnattr_setflags(&attributes, Int16(flags))
 
         var argv: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]

@@ -59,7 +59,9 @@ public final class EventLoop: Sendable {
 
     /// Changes what a watched descriptor is watched for.
     public func modify(_ fd: Int32, _ events: Events) throws(SystemError) {
-        guard let token = state.withLock({ $0.tokens[fd] }) else { throw SystemError("epoll_ctl", "fd \(fd)", errno: ENOENT) }
+        guard let token = state.withLock({ $0.tokens[fd] }) else {
+            throw SystemError("epoll_ctl", "fd \(fd)", errno: ENOENT)
+        }
         try control(EPOLL_CTL_MOD, fd, events, token)
     }
 

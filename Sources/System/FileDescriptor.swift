@@ -30,7 +30,8 @@ public final class FileDescriptor: Sendable {
     deinit { close() }
 
     /// Opens close-on-exec. - Throws: `SystemError`.
-    public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws(SystemError) -> FileDescriptor {
+    public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws(SystemError) -> FileDescriptor
+    {
         FileDescriptor(try syscall("open", path) { Glibc.open(path, flags | O_CLOEXEC, mode) })
     }
 
@@ -84,7 +85,10 @@ public final class FileDescriptor: Sendable {
         var done = 0
         while done < bytes.count {
             done += try syscall("write") {
-                bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress! + done, bytes.count - done) }
+                bytes.withUnsafeBytes { all in
+                    let rest = UnsafeRawBufferPointer(rebasing: all[done...])
+                    return Glibc.write(fd, rest.baseAddress, rest.count)
+                }
             }
         }
     }

@@ -23,7 +23,8 @@ struct Frame {
         guard let header = try descriptor.readExactly(headerInBytes) else { return nil }
         let length = bigEndian(header[0..<4])
         guard length <= UInt32(longestBodyInBytes) else {
-            throw RPCError(.resourceExhausted, "ttrpc message of \(length) bytes is over the limit of \(longestBodyInBytes)")
+            throw RPCError(
+                .resourceExhausted, "ttrpc message of \(length) bytes is over the limit of \(longestBodyInBytes)")
         }
         let body: [UInt8]
         if length == 0 {
@@ -38,7 +39,9 @@ struct Frame {
 
     func bytes() throws(RPCError) -> [UInt8] {
         guard body.count <= Self.longestBodyInBytes else {
-            throw RPCError(.resourceExhausted, "ttrpc message of \(body.count) bytes is over the limit of \(Self.longestBodyInBytes)")
+            throw RPCError(
+                .resourceExhausted,
+                "ttrpc message of \(body.count) bytes is over the limit of \(Self.longestBodyInBytes)")
         }
         var result: [UInt8] = []
         result.reserveCapacity(Self.headerInBytes + body.count)

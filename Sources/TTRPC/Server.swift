@@ -30,7 +30,9 @@ public final class Server: Sendable {
     private static let mostCallsUnderWay = 512
 
     /// - Parameter mapError: turns errors that are not `RPCError` into one: the one place where that is done.
-    public init(_ handlers: [Handler], mapError: @escaping @Sendable (any Error) -> RPCError = { RPCError(.unknown, "\($0)") }) {
+    public init(
+        _ handlers: [Handler], mapError: @escaping @Sendable (any Error) -> RPCError = { RPCError(.unknown, "\($0)") }
+    ) {
         self.handlers = Dictionary(handlers.map { ("\($0.service)/\($0.method)", $0) }, uniquingKeysWith: { $1 })
         self.mapError = mapError
     }
@@ -73,7 +75,8 @@ public final class Server: Sendable {
                 throw RPCError(.invalidArgument, "request cannot be read: \(error)")
             }
             guard let handler = handlers["\(request.service)/\(request.method)"] else {
-                throw RPCError(.unimplemented, "method \(request.method) of service \(request.service) is not implemented")
+                throw RPCError(
+                    .unimplemented, "method \(request.method) of service \(request.service) is not implemented")
             }
             response.payload = try handler.run(request.payload)
         } catch {

@@ -79,18 +79,20 @@ final class DescriptorChain {
 
     /// Copies the first bytes of the readable part, which must be that long.
     func copyReadable(to buffer: UnsafeMutableRawBufferPointer) {
+        guard let start = buffer.baseAddress else { return }
         var done = 0
         for piece in readable(from: 0, length: buffer.count) {
-            memcpy(buffer.baseAddress! + done, piece.iov_base, piece.iov_len)
+            memcpy(start + done, piece.iov_base, piece.iov_len)
             done += piece.iov_len
         }
     }
 
     /// Copies into the first bytes of the writable part, which must be that long.
     func copyToWritable(_ buffer: UnsafeRawBufferPointer) {
+        guard let start = buffer.baseAddress else { return }
         var done = 0
         for piece in writable(from: 0, length: buffer.count) {
-            memcpy(piece.iov_base, buffer.baseAddress! + done, piece.iov_len)
+            memcpy(piece.iov_base, start + done, piece.iov_len)
             done += piece.iov_len
         }
     }

@@ -54,7 +54,8 @@ struct GuestMemory {
                 base != MAP_FAILED
             else { throw .mapping(errno: errno) }
             // A core dump of this process must not contain the guest.
-            madvise(base, Int(region.size), Int32(16) /* MADV_DONTDUMP */)
+            let dontDump: Int32 = 16
+            madvise(base, Int(region.size), dontDump)
             self.region = region
             self.base = base
         }

@@ -41,9 +41,9 @@ final class Virtqueue {
     private(set) var usesEventIndex = false
     private(set) var allowsIndirect = false
 
-    private var descriptors = UnsafeMutableRawPointer(bitPattern: 16)!
-    private var available = UnsafeMutableRawPointer(bitPattern: 16)!
-    private var used = UnsafeMutableRawPointer(bitPattern: 16)!
+    private var descriptors = nowhere()
+    private var available = nowhere()
+    private var used = nowhere()
     private(set) var isRunning = false
     /// The next available entry to take: what GET_VRING_BASE reports and SET_VRING_BASE sets.
     private(set) var nextAvailable: UInt16 = 0
@@ -242,3 +242,6 @@ final class Virtqueue {
         _ = read(kick.raw, &value, 8)
     }
 }
+
+/// What the rings point to before the front end has placed them; never followed. 16 is not 0, so this is not nil.
+private func nowhere() -> UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped }

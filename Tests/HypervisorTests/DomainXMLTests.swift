@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct DomainXMLTests {
     private func configuration(
-        _ accelerator: Accelerator = .emulation, disks: Int = 0, _ change: (inout MachineConfiguration) -> Void = { _ in }
+        _ accelerator: Accelerator = .emulation, disks: Int = 0,
+        _ change: (inout MachineConfiguration) -> Void = { _ in }
     ) -> MachineConfiguration {
         var configuration = MachineConfiguration(
             name: "web", accelerator: accelerator, memoryInBytes: 134_217_728, vcpus: 2, kernel: "/k", initramfs: "/i",
@@ -35,7 +36,8 @@ import Testing
         ("no USB", "<controller type='usb' model='none'/>", true), ("no balloon", "<memballoon model='none'/>", true),
         ("no graphics", "<graphics", false), ("no video", "<video", false), ("no network", "<interface", false),
         ("ends at power off", "<on_poweroff>destroy</on_poweroff>", true),
-        ("ends at reboot", "<on_reboot>destroy</on_reboot>", true), ("ends at panic", "<on_crash>destroy</on_crash>", true),
+        ("ends at reboot", "<on_reboot>destroy</on_reboot>", true),
+        ("ends at panic", "<on_crash>destroy</on_crash>", true),
         ("console", "<source path='/s/console' append='on'/>", true), ("no serial port", "<serial type=", false),
         ("vsock", "<qemu:arg value='socket,id=vsock,path=/s/vsock'/>", true),
         ("no 400 questions about the processor", "<qemu:del capability='cpu-unavailable-features'/>", true),
@@ -72,7 +74,10 @@ import Testing
         let machine = configuration(disks: count)
         let places = (0..<count).map { machine.address(ofDisk: $0) }
         #expect(Set(places.map { $0.slot * 8 + $0.function }).count == count)
-        #expect(places.allSatisfy { (MachineConfiguration.firstDiskSlot...30).contains($0.slot) && (0...7).contains($0.function) })
+        #expect(
+            places.allSatisfy {
+                (MachineConfiguration.firstDiskSlot...30).contains($0.slot) && (0...7).contains($0.function)
+            })
         for place in places where place.function > 0 {
             #expect(places.contains { $0.slot == place.slot && $0.function == 0 && $0.multifunction })
         }
@@ -90,7 +95,8 @@ import Testing
         ("markup", "</title><devices><hostdev/>", "&lt;/title&gt;&lt;devices&gt;&lt;hostdev/&gt;"),
         ("quotes", "a'b\"c", "a&apos;b&quot;c"), ("entity", "&lt;", "&amp;lt;"),
         ("control characters", "a\u{0}\u{1B}[2J\u{FFFF}", "a\u{FFFD}\u{FFFD}[2J\u{FFFD}"),
-        ("comment", "--><!--", "--&gt;&lt;!--"), ("section", "]]>", "]]&gt;"), ("line end", "a\nb\tc\rd", "a&#10;b&#9;c&#13;d"),
+        ("comment", "--><!--", "--&gt;&lt;!--"), ("section", "]]>", "]]&gt;"),
+        ("line end", "a\nb\tc\rd", "a&#10;b&#9;c&#13;d"),
         ("other scripts", "Ж日\u{1F600}", "Ж日\u{1F600}"),
     ])
     func escaping(_ name: String, _ text: String, _ expected: String) {
@@ -108,7 +114,8 @@ import Testing
 
     @Test func featuresHiddenFromTheGuest() {
         let hidden = "<feature policy='disable' name='arch-capabilities'/>"
-        let change = { (machine: inout MachineConfiguration) in machine.hiddenProcessorFeatures = ["arch-capabilities"] }
+        let change = { (machine: inout MachineConfiguration) in machine.hiddenProcessorFeatures = ["arch-capabilities"]
+        }
         #expect(DomainXML.render(configuration(.kvm, change)).contains(hidden))
         #expect(!DomainXML.render(configuration(.kvm)).contains(hidden))
         #expect(!DomainXML.render(configuration(.emulation, change)).contains(hidden))

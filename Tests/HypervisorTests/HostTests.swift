@@ -24,7 +24,8 @@ import Testing
         try Files.write("\(directory)/device", "")
         let device = "\(directory)/device"
         let cases: [(AcceleratorChoice, device: String, processor: String, Accelerator, reason: String)] = [
-            (.auto, device, "\(directory)/with", .kvm, "opens"), (.auto, device, "\(directory)/without", .emulation, "vmx or svm"),
+            (.auto, device, "\(directory)/with", .kvm, "opens"),
+            (.auto, device, "\(directory)/without", .emulation, "vmx or svm"),
             (.auto, "\(directory)/none", "\(directory)/with", .emulation, "does not exist"),
             (.auto, device, "\(directory)/none", .emulation, "vmx or svm"),
             (.kvm, "\(directory)/none", "\(directory)/without", .kvm, "asked for"),
@@ -37,18 +38,19 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("complete", "libvirt-qemu:x:1:1::/:/n\nqemu:x:2:2::/:/n\n", nil),
-        (
-            "both missing", "root:x:0:0::/:/s",
-            "root:x:0:0::/:/s\nlibvirt-qemu:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
-                + "qemu:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
-        ),
-        (
-            "one missing", "libvirt-qemu:x:1:1::/:/n\n",
-            "libvirt-qemu:x:1:1::/:/n\nqemu:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
-        ),
-    ] as [(String, String, String?)])
+    @Test(
+        arguments: [
+            ("complete", "libvirt-qemu:x:1:1::/:/n\nqemu:x:2:2::/:/n\n", nil),
+            (
+                "both missing", "root:x:0:0::/:/s",
+                "root:x:0:0::/:/s\nlibvirt-qemu:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
+                    + "qemu:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
+            ),
+            (
+                "one missing", "libvirt-qemu:x:1:1::/:/n\n",
+                "libvirt-qemu:x:1:1::/:/n\nqemu:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
+            ),
+        ] as [(String, String, String?)])
     func userDatabase(_ name: String, _ text: String, _ expected: String?) {
         let completed = PrivateMounts.complete(text, isPasswd: true) { user in
             text.split(separator: "\n").contains { $0.hasPrefix("\(user):") }
@@ -70,7 +72,9 @@ import Testing
     }
 
     @Test func messagesAreFlat() {
-        #expect(HypervisorError.flat("internal error: monitor\n2026 qemu:  bad\r\n\n") == "internal error: monitor 2026 qemu: bad")
+        #expect(
+            HypervisorError.flat("internal error: monitor\n2026 qemu:  bad\r\n\n")
+                == "internal error: monitor 2026 qemu: bad")
         #expect("\(HypervisorError.explain("a", "b"))" == "a: b")
     }
 }

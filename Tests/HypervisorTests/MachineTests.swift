@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test func emulatorIsConfined() throws {
-        let machine = try machine(.halts) 
+        let machine = try machine(.halts)
         try machine.start()
         defer { machine.destroy() }
         let pid = try #require(machine.qemuPid)
@@ -121,7 +121,9 @@ import Testing
     /// QEMU's options, with the word that follows each.
     private func arguments(of machine: VirtualMachine) throws -> [String: String] {
         let pid = try #require(machine.qemuPid)
-        let words = try Files.read("/proc/\(pid)/cmdline").split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        let words = try Files.read("/proc/\(pid)/cmdline").split(separator: 0).map {
+            String(decoding: $0, as: UTF8.self)
+        }
         return Dictionary(zip(words, words.dropFirst() + [""])) { first, _ in first }
     }
 

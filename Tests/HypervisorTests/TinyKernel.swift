@@ -36,7 +36,8 @@ enum TinyKernel: String, CaseIterable {
     }
 
     private func segment(type: UInt32, offset: UInt64, address: UInt64, size: UInt64) -> [UInt8] {
-        little(type) + little(UInt32(7)) + little(offset) + little(address) + little(address) + little(size) + little(size)
+        little(type) + little(UInt32(7)) + little(offset) + little(address) + little(address) + little(size)
+            + little(size)
             + little(UInt64(4))
     }
 

@@ -9,7 +9,8 @@ import Testing
         let script = Files.parent(of: #filePath) + "/oracle.py"
         let (stdin, feed) = try makePipe()
         let (drain, stdout) = try makePipe()
-        let child = try ChildProcess.spawn("/usr/bin/python3", [script] + arguments, descriptors: [stdin.raw, stdout.raw, 2])
+        let child = try ChildProcess.spawn(
+            "/usr/bin/python3", [script] + arguments, descriptors: [stdin.raw, stdout.raw, 2])
         stdin.close()
         stdout.close()
         Thread.start("feed") {
@@ -18,7 +19,8 @@ import Testing
         }
         let output = try drain.readToEnd(limit: 256 << 20)
         #expect(child.wait() == .exited(0))
-        return String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+        return String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+            .dropLast()
             .map(String.init)
     }
 
@@ -56,24 +58,27 @@ import Testing
         #expect(try oracle(["echo"], input: lines.joined(separator: "\n") + "\n") == lines)
     }
 
-    @Test(arguments: [
-        ("unknown varint", [0xf8, 0x7f, 0x05]), ("unknown fixed32", [0xfd, 0x7f, 1, 2, 3, 4]),
-        ("unknown fixed64", [0xf9, 0x7f, 1, 2, 3, 4, 5, 6, 7, 8]), ("unknown bytes", [0xfa, 0x7f, 2, 9, 9]),
-        ("unknown group", [0xfb, 0x7f, 0x08, 0x01, 0xfc, 0x7f]), ("known number, other wire type", [0x32, 0x00, 0x30, 0x07]),
-    ] as [(String, [UInt8])])
+    @Test(
+        arguments: [
+            ("unknown varint", [0xf8, 0x7f, 0x05]), ("unknown fixed32", [0xfd, 0x7f, 1, 2, 3, 4]),
+            ("unknown fixed64", [0xf9, 0x7f, 1, 2, 3, 4, 5, 6, 7, 8]), ("unknown bytes", [0xfa, 0x7f, 2, 9, 9]),
+            ("unknown group", [0xfb, 0x7f, 0x08, 0x01, 0xfc, 0x7f]),
+            ("known number, other wire type", [0x32, 0x00, 0x30, 0x07]),
+        ] as [(String, [UInt8])])
     func unknownFieldsAreSkipped(name: String, bytes: [UInt8]) throws {
         #expect(try Everything(decoding: bytes + [0x08, 0x07]).u32 == 7, "\(name)")
     }
 
-    @Test(arguments: [
-        ("tag without value", [0x08], .truncated), ("length beyond the end", [0x32, 0x05, 0x61], .truncated),
-        ("length beyond Int", [0x32, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], .truncated),
-        ("varint of eleven bytes", [UInt8](repeating: 0xff, count: 11), .malformedVarint),
-        ("field number zero", [0x00, 0x00], .badTag(0)), ("wire type six", [0x0e], .badTag(14)),
-        ("group never ended", [0x0b], .truncated), ("end of no group", [0x0c], .badTag(12)),
-        ("not UTF-8", [0x32, 0x01, 0xff], .badUTF8),
-        ("short fixed64", [0x49, 1, 2], .truncated),
-    ] as [(String, [UInt8], DecodingError)])
+    @Test(
+        arguments: [
+            ("tag without value", [0x08], .truncated), ("length beyond the end", [0x32, 0x05, 0x61], .truncated),
+            ("length beyond Int", [0x32, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], .truncated),
+            ("varint of eleven bytes", [UInt8](repeating: 0xff, count: 11), .malformedVarint),
+            ("field number zero", [0x00, 0x00], .badTag(0)), ("wire type six", [0x0e], .badTag(14)),
+            ("group never ended", [0x0b], .truncated), ("end of no group", [0x0c], .badTag(12)),
+            ("not UTF-8", [0x32, 0x01, 0xff], .badUTF8),
+            ("short fixed64", [0x49, 1, 2], .truncated),
+        ] as [(String, [UInt8], DecodingError)])
     func malformedBytesAreRefused(name: String, bytes: [UInt8], expected: DecodingError) {
         #expect(throws: expected, "\(name)") { try Everything(decoding: bytes) }
     }

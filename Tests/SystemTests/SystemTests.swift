@@ -86,7 +86,9 @@ import Testing
     }
 
     @Test func aSocketPathTooLongIsSaidSo() {
-        let error = #expect(throws: SystemError.self) { try UnixSocket.listen("/tmp/" + String(repeating: "x", count: 120)) }
+        let error = #expect(throws: SystemError.self) {
+            try UnixSocket.listen("/tmp/" + String(repeating: "x", count: 120))
+        }
         #expect(error?.errno == ENAMETOOLONG)
     }
 }

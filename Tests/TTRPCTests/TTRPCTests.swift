@@ -84,15 +84,18 @@ private let missing = RPC<Text, Text>("test.Service", "Missing")
 
     @Test func aRequestOverTheLimitIsRefusedBeforeItIsSent() throws {
         let client = try connect().client
-        let error = #expect(throws: RPCError.self) { try client.call(echo, Text(String(repeating: "x", count: 5 << 20))) }
+        let error = #expect(throws: RPCError.self) {
+            try client.call(echo, Text(String(repeating: "x", count: 5 << 20)))
+        }
         #expect(error?.code == .resourceExhausted)
         #expect(try client.call(echo, Text("still here")) == Text("still here"))
     }
 
-    @Test(arguments: [
-        ("length of 4 GiB", [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1, 0]), ("half a header", [0, 0, 0]),
-        ("body cut short", [0, 0, 0, 9, 0, 0, 0, 1, 1, 0, 1]),
-    ] as [(String, [UInt8])])
+    @Test(
+        arguments: [
+            ("length of 4 GiB", [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1, 0]), ("half a header", [0, 0, 0]),
+            ("body cut short", [0, 0, 0, 9, 0, 0, 0, 1, 1, 0, 1]),
+        ] as [(String, [UInt8])])
     func aServerHangsUpOnBytesThatAreNoFrame(name: String, bytes: [UInt8]) throws {
         let server = Server([.on(echo) { $0 }])
         let (ours, theirs) = try makeSocketPair()

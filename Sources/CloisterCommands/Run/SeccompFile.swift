@@ -9,9 +9,9 @@ enum SeccompFile {
     static let largestInBytes = 1 << 20
 
     #if arch(arm64)
-        static let machine = (docker: "arm64", seccomp: "SCMP_ARCH_AARCH64")
+    static let machine = (docker: "arm64", seccomp: "SCMP_ARCH_AARCH64")
     #else
-        static let machine = (docker: "amd64", seccomp: "SCMP_ARCH_X86_64")
+    static let machine = (docker: "amd64", seccomp: "SCMP_ARCH_X86_64")
     #endif
 
     private struct Document: Decodable {

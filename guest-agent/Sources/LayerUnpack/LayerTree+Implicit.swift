@@ -16,7 +16,9 @@ public enum ImplicitDirectory {
 
 extension LayerTree {
     /// Notes a directory that was made for what lies in it. The archive may still name it.
-    func noteImplicit(_ name: [CChar], in directory: Int32, place: [[CChar]], _ path: EntryPath) throws(LayerUnpackError) {
+    func noteImplicit(_ name: [CChar], in directory: Int32, place: [[CChar]], _ path: EntryPath)
+        throws(LayerUnpackError)
+    {
         var info = stat()
         try check("fstatat", path) { fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) }
         implicit[info.st_ino] = place
@@ -41,13 +43,16 @@ extension LayerTree {
     /// - Returns: false when the directory has made way for another.
     @discardableResult
     private func mark(_ place: [[CChar]], _ value: UInt8, inode: ino_t?) throws(LayerUnpackError) -> Bool {
-        let name = (place.isEmpty ? [[CChar(bitPattern: UInt8(ascii: "."))]] : place)
+        let name =
+            (place.isEmpty ? [[CChar(bitPattern: UInt8(ascii: "."))]] : place)
             .joined(separator: [CChar(bitPattern: UInt8(ascii: "/"))]) + [0]
         let fd = lu_open_readable_in_root(root, name)
         guard fd >= 0 else { return false }
         defer { close(fd) }
         var info = stat()
-        guard fstat(fd, &info) == 0, inode == nil || info.st_ino == inode, let path = EntryPath(name) else { return false }
+        guard fstat(fd, &info) == 0, inode == nil || info.st_ino == inode, let path = EntryPath(name) else {
+            return false
+        }
         try set(ExtendedAttribute(name: ImplicitDirectory.mark, value: [value]), at: "/proc/self/fd/\(fd)", path)
         return true
     }

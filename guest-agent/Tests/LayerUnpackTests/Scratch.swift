@@ -15,7 +15,7 @@ final class Scratch {
     init(sizeInKiB: Int? = nil, inodes: Int = 1000) throws {
         var template = Array("/var/tmp/layer-unpack-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
-        path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         isMounted = sizeInKiB != nil
         for directory in [root, outside] {
             try Files.makeDirectories(directory, mode: 0o755)
