@@ -90,13 +90,32 @@ public struct Resources: Message {
     public var pidsLimit: Int64?
     /// Files of the cgroup written as they are.
     public var unified: [String: String] = [:]
+    /// Later rules win; without any, every device may be used.
+    public var deviceRules: [DeviceRule] = []
     public init() {}
     public static let fields: [Field<Resources>] = [
         .optional(1, \.memoryLimitInBytes, .int64), .optional(2, \.memorySwapInBytes, .int64),
         .optional(3, \.memoryReservationInBytes, .int64), .optional(4, \.cpuShares, .uint64),
         .optional(5, \.cpuQuotaInMicroseconds, .int64), .optional(6, \.cpuPeriodInMicroseconds, .uint64),
         .singular(7, \.cpus, .string), .singular(8, \.memoryNodes, .string), .optional(9, \.pidsLimit, .int64),
-        .map(10, \.unified, .string),
+        .map(10, \.unified, .string), .repeated(11, \.deviceRules, .message),
+    ]
+}
+
+/// Whether devices may be used: the runtime specification's `linux.resources.devices`.
+public struct DeviceRule: Message {
+    public var allow = false
+    /// `a`, `b` or `c`; empty is `a`, all.
+    public var type = ""
+    /// Absent or -1 is any.
+    public var major: Int64?
+    public var minor: Int64?
+    /// Any of `r`, `w`, `m`; empty is all three.
+    public var access = ""
+    public init() {}
+    public static let fields: [Field<DeviceRule>] = [
+        .singular(1, \.allow, .bool), .singular(2, \.type, .string), .optional(3, \.major, .int64),
+        .optional(4, \.minor, .int64), .singular(5, \.access, .string),
     ]
 }
 

@@ -86,6 +86,18 @@ extension Resources {
         memoryNodes = resources.cpu?.mems ?? ""
         pidsLimit = resources.pids?.limit
         unified = resources.unified
+        deviceRules = resources.devices.map(DeviceRule.init)
+    }
+}
+
+extension DeviceRule {
+    init(_ rule: RuntimeSpec.DeviceRule) {
+        self.init()
+        allow = rule.allow
+        type = rule.type ?? ""
+        major = rule.major
+        minor = rule.minor
+        access = rule.access ?? ""
     }
 }
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cagent.h"
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/netlink.h>
 #include <linux/random.h>
 #include <linux/vm_sockets.h>
@@ -11,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,3 +89,26 @@ pid_t ca_reap(int *status, int block) {
 }
 
 int ca_syncfs(int fd) { return syncfs(fd); }
+
+int ca_attach_device_filter(int cgroup, const uint64_t *program, uint32_t count) {
+    union bpf_attr attribute;
+    memset(&attribute, 0, sizeof attribute);
+    attribute.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+    attribute.insns = (uint64_t)(uintptr_t)program;
+    attribute.insn_cnt = count;
+    // Calls no helper of the kernel's that would want another licence.
+    attribute.license = (uint64_t)(uintptr_t)"Apache-2.0";
+    int filter = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attribute, sizeof attribute);
+    if (filter < 0) return -1;
+    memset(&attribute, 0, sizeof attribute);
+    attribute.target_fd = (uint32_t)cgroup;
+    attribute.attach_bpf_fd = (uint32_t)filter;
+    attribute.attach_type = BPF_CGROUP_DEVICE;
+    // Groups that the container makes below may have filters of their own, beside this one.
+    attribute.attach_flags = BPF_F_ALLOW_MULTI;
+    int result = (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attribute, sizeof attribute);
+    int code = errno;
+    close(filter);
+    errno = code;
+    return result;
+}

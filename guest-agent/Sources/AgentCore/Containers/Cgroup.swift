@@ -26,7 +26,10 @@ struct Cgroup: Sendable {
     static func create(containerID: String, _ resources: Resources) throws -> Cgroup {
         let cgroup = Cgroup(path: "\(parent)/\(containerID)")
         try syscall("mkdir", cgroup.path) { mkdir(cgroup.path, 0o755) }
-        do { try cgroup.apply(resources) } catch {
+        do {
+            try cgroup.apply(resources)
+            try DeviceFilter(resources.deviceRules)?.attach(to: try cgroup.open())
+        } catch {
             rmdir(cgroup.path)
             throw error
         }

@@ -104,6 +104,8 @@ extern const int ca_o_path, ca_o_directory, ca_o_nofollow;
 extern const int ca_f_setpipe_sz;
 extern const int ca_mnt_detach;
 int ca_fcntl(int fd, int command, int argument);
+// Loads a program over device accesses (BPF_PROG_TYPE_CGROUP_DEVICE), one instruction a word, and attaches it to a cgroup.
+int ca_attach_device_filter(int cgroup, const uint64_t *program, uint32_t count);
 int ca_openat(int directory, const char *name, int flags, mode_t mode);
 
 // Runs the program; returns errno.
