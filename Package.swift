@@ -55,6 +55,10 @@ let package = Package(
                 "Storage", "System",
             ]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
+        .executableTarget(
+            name: "FuzzWire", dependencies: ["AgentAPI", "ContainerdAPI", "TTRPC", "Protobuf", "System"],
+            path: "Fuzz/wire", exclude: ["corpus"]
+        ),
         .executableTarget(name: "containerd-shim-cloister-v2", dependencies: ["ContainerdShim"]),
 
         tests("System"),
