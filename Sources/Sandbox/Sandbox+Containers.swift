@@ -48,7 +48,7 @@ extension Sandbox {
         let guest = try guest()
         let ports = StdioPorts(stdio, on: guest.device)
         request.io = ports.io
-        let response = try timings.measure("container create") {
+        let response = try timings.measure("disks and container") {
             do { return try guest.client.call(Agent.createContainer, request) } catch {
                 ports.cancel()
                 throw error
