@@ -22,8 +22,11 @@ private let deviceFilterCases = [
         testDescription: "the last that fits decides", rules: ["deny a *:* rwm", "allow b 8:0 rwm", "deny b 8:0 w"],
         allowed: ["b 8:0 r", "b 8:0 rm"], refused: ["b 8:0 w", "b 8:0 rw", "b 8:1 r"]),
     DeviceFilterCase(
-        testDescription: "everything", rules: ["deny b 8:0 rwm", "allow a *:* rwm"], allowed: ["b 8:0 rwm", "c 5:5 w"], refused: []),
-    DeviceFilterCase(testDescription: "what none is for", rules: ["allow c 1:3 r"], allowed: ["c 1:3 r"], refused: ["c 1:3 w", "b 1:3 r"]),
+        testDescription: "everything", rules: ["deny b 8:0 rwm", "allow a *:* rwm"], allowed: ["b 8:0 rwm", "c 5:5 w"],
+        refused: []),
+    DeviceFilterCase(
+        testDescription: "what none is for", rules: ["allow c 1:3 r"], allowed: ["c 1:3 r"],
+        refused: ["c 1:3 w", "b 1:3 r"]),
 ]
 
 @Suite struct DeviceFilterTests {

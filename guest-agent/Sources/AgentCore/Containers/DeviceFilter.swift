@@ -19,8 +19,10 @@ struct DeviceFilter: Equatable {
 
     /// linux/bpf_common.h, linux/bpf.h.
     private enum Code {
-        static let load: UInt64 = 0x61, and: UInt64 = 0x54, shiftRight: UInt64 = 0x74, move: UInt64 = 0xbc, set: UInt64 = 0xb7
-        static let jumpUnless: UInt64 = 0x55, jumpUnlessRegister: UInt64 = 0x5d, jumpIf: UInt64 = 0x15, exit: UInt64 = 0x95
+        static let load: UInt64 = 0x61, and: UInt64 = 0x54, shiftRight: UInt64 = 0x74, move: UInt64 = 0xbc,
+            set: UInt64 = 0xb7
+        static let jumpUnless: UInt64 = 0x55, jumpUnlessRegister: UInt64 = 0x5d, jumpIf: UInt64 = 0x15,
+            exit: UInt64 = 0x95
     }
 
     /// - Returns: nil where there are no rules, and so no limits.
@@ -29,7 +31,8 @@ struct DeviceFilter: Equatable {
         if rules.isEmpty { return nil }
         // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
         var program = [
-            Self.word(Code.load, Register.type, Register.work, offset: 0), Self.word(Code.and, Register.type, value: 0xffff),
+            Self.word(Code.load, Register.type, Register.work, offset: 0),
+            Self.word(Code.and, Register.type, value: 0xffff),
             Self.word(Code.load, Register.access, Register.work, offset: 0),
             Self.word(Code.shiftRight, Register.access, value: 16),
             Self.word(Code.load, Register.major, Register.work, offset: 4),
@@ -74,7 +77,9 @@ struct DeviceFilter: Equatable {
             case UInt8(ascii: "m"): mask |= 1
             case UInt8(ascii: "r"): mask |= 2
             case UInt8(ascii: "w"): mask |= 4
-            default: throw RPCError(.invalidArgument, "a rule for devices has the access \"\(rule.access)\", not of r, w and m")
+            default:
+                throw RPCError(
+                    .invalidArgument, "a rule for devices has the access \"\(rule.access)\", not of r, w and m")
             }
         }
         if mask != 0 && mask != 7 {
