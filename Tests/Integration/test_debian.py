@@ -57,14 +57,17 @@ def test_ls_shows_what_it_shows_of_the_same_tree_on_the_host(cloister, debian, u
     command = ["ls", "-lRn", "--time-style=full-iso", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var"]
 
     def lines(text):
-        # Sizes and times of directories belong to the filesystem, as do sums of blocks.
+        # Links, sizes and times of directories belong to the filesystem, as do sums of blocks; columns are as wide as those.
+        entry = re.compile(r"(\S+) +(\d+) +(\d+) +(\d+) +(\d+(?:, +\d+)?) (\S+ \S+ \S+) (.*)", re.DOTALL)
         kept = []
-        for line in text.splitlines():
+        for line in text.split("\n"):
             if line.startswith("total "):
                 continue
-            if line.startswith("d"):
-                line = re.sub(r"^(\S+ +)\d+( +\d+ +\d+ +)\d+ \S+ \S+ \S+ ", r"\1\2", line)
-            kept.append(line)
+            found = entry.fullmatch(line)
+            if found:
+                mode, links, user, group, size, time, name = found.groups()
+                line = (mode, user, group, name) if mode.startswith("d") else (mode, links, user, group, size.split(), time, name)
+            kept.append(str(line))
         return kept
 
     theirs = subprocess.run(["/usr/sbin/chroot", unpacked, *command], capture_output=True, check=True, env={"LC_ALL": "C", "PATH": "/bin:/usr/bin"})
