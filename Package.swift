@@ -37,7 +37,7 @@ let package = Package(
         room("Acceleration", ["System"]),
         room("Hypervisor", ["Acceleration", "CLibvirt", "CSystem", "System"]),
         room("Storage", ["System"]),
-        room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System"]),
+        room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
 
         // The doors.
         .target(name: "CToml"),

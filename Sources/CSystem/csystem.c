@@ -2,6 +2,7 @@
 #include "csystem.h"
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -105,6 +106,10 @@ int cs_set_window_size(int fd, uint16_t rows, uint16_t columns) {
 }
 
 pid_t cs_fork(void) { return fork(); }
+
+void cs_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
+
+void cs_trim_heap(void) { malloc_trim(0); }
 
 int cs_flock(int fd, int operation) { return flock(fd, operation); }
 

@@ -10,6 +10,8 @@ import TTRPC
 public enum Shim {
     public static func main() -> Never {
         signal(SIGPIPE, SIG_IGN)
+        // One heap for all threads, which are many and mostly wait: a heap each costs a megabyte.
+        cs_use_one_heap()
         let arguments = Array(CommandLine.arguments.dropFirst())
         guard arguments.first == "serve", let options = ServeOptions(Array(arguments.dropFirst())) else {
             fputs(

@@ -1,4 +1,5 @@
 import AgentAPI
+import CSystem
 import Glibc
 import Hypervisor
 import System
@@ -99,6 +100,8 @@ extension Sandbox {
         timings.record("kernel", agent)
         timings.record("agent", max(.zero, ready - agent))
         timings.record("agent hello", Clock.monotonic - start)
+        // What libvirt needed to start a machine it does not need to keep one.
+        Thread.start("trim") { cs_trim_heap() }
     }
 
     /// Gives QEMU's user what is this sandbox's alone; layers, kernel and initramfs it only reads.

@@ -58,6 +58,9 @@ int cs_close_from(posix_spawn_file_actions_t *actions, int first);
 
 // fork(2), which Swift refuses: only for a process that is still single-threaded. setsid(2) and _exit are plain imports.
 pid_t cs_fork(void);
+// malloc.h is glibc's own: one heap for all threads, and what is free of it back to the kernel.
+void cs_use_one_heap(void);
+void cs_trim_heap(void);
 // flock(2) shares its name with a structure.
 int cs_flock(int fd, int operation);
 
