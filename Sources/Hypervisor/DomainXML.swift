@@ -23,14 +23,7 @@ public enum DomainXML {
                 XMLElement(
                     "memoryBacking", [:],
                     [XMLElement("source", ["type": "memfd"]), XMLElement("access", ["mode": "shared"])]),
-                XMLElement(
-                    "os", [:],
-                    [
-                        XMLElement("type", ["arch": "x86_64", "machine": "q35"], text: "hvm"),
-                        XMLElement("kernel", text: machine.kernel),
-                        XMLElement("initrd", text: machine.initramfs),
-                        XMLElement("cmdline", text: machine.commandLine),
-                    ]),
+                XMLElement("os", [:], boot(machine)),
                 XMLElement(
                     "features", [:],
                     [
@@ -49,6 +42,14 @@ public enum DomainXML {
                 XMLElement(
                     "qemu:capabilities", [:], [XMLElement("qemu:del", ["capability": "cpu-unavailable-features"])]),
             ])
+    }
+
+    private static func boot(_ machine: MachineConfiguration) -> [XMLElement] {
+        let loader = machine.firmware.map { XMLElement("loader", ["readonly": "yes", "type": "rom"], text: $0) }
+        return [XMLElement("type", ["arch": "x86_64", "machine": "q35"], text: "hvm")] + (loader.map { [$0] } ?? []) + [
+            XMLElement("kernel", text: machine.kernel), XMLElement("initrd", text: machine.initramfs),
+            XMLElement("cmdline", text: machine.commandLine),
+        ]
     }
 
     private static func processor(_ machine: MachineConfiguration) -> XMLElement {

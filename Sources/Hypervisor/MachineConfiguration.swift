@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// A virtio block device, raw format, in the guest `/dev/vda`, `/dev/vdb`, … in the order given.
 public struct Disk: Sendable, Equatable {
@@ -56,6 +57,11 @@ public struct MachineConfiguration: Sendable {
     public var runAs: User?
     /// The QEMU binary.
     public var emulatorPath = "/usr/bin/qemu-system-x86_64"
+    /// The machine's firmware; nil takes QEMU's default, SeaBIOS. That looks at each disk for something to boot: with 8
+    /// disks it takes 0.1 s longer than qboot under emulation, with 26 0.4 s, with 100 more than 5 s.
+    public var firmware = Self.smallFirmware
+    /// QEMU's own, where its package has it.
+    private static let smallFirmware: String? = ["/usr/share/qemu/qboot.rom", "/usr/share/qboot/bios.bin"].first(where: Files.exists)
     /// A device for giving memory back to the host. Costs a few milliseconds of start.
     public var balloon = false
 

@@ -50,12 +50,15 @@ import Testing
         let xml = DomainXML.render(
             configuration {
                 $0.balloon = true
+                $0.firmware = "/f"
                 $0.serialLog = "/s/serial"
                 $0.vsockSocket = nil
             })
         #expect(xml.contains("<memballoon model='virtio' freePageReporting='on'>"))
         #expect(xml.contains("<source path='/s/serial' append='on'/>"))
+        #expect(xml.contains("<loader readonly='yes' type='rom'>/f</loader>"))
         #expect(!xml.contains("vsock"))
+        #expect(!DomainXML.render(configuration { $0.firmware = nil }).contains("<loader"))
     }
 
     @Test func readOnlyAndWritableDisks() {
