@@ -135,7 +135,7 @@ public final class VirtualMachine: Sendable {
         }
         // SIGKILL by pidfd, not virDomainDestroy, which sends SIGTERM and looks again each 200 ms.
         process?.kill()
-        if process != nil { try? Files.removeTree(root) }
+        if process != nil { removeRoot() }
         let handles = state.withLock { state in
             defer { state.handles = Handles() }
             return state.handles
@@ -207,6 +207,15 @@ public final class VirtualMachine: Sendable {
             listener, releaseListener)
         if callback < 0 { Unmanaged<EventListener>.fromOpaque(listener).release() }
         state.withLock { $0.handles.callback = callback }
+    }
+
+    /// libvirt's own threads may still be removing what they made for a QEMU that has just ended, 200 ms at most, and a file
+    /// that vanishes from under the walk ends it: so again, until nothing is left.
+    private func removeRoot() {
+        for _ in 0..<200 {
+            if (try? Files.removeTree(root)) != nil { return }
+            usleep(5000)
+        }
     }
 
     private func release(_ handles: Handles) {
