@@ -61,7 +61,8 @@ public struct MachineConfiguration: Sendable {
     /// disks it takes 0.1 s longer than qboot under emulation, with 26 0.4 s, with 100 more than 5 s.
     public var firmware = Self.smallFirmware
     /// QEMU's own, where its package has it.
-    private static let smallFirmware: String? = ["/usr/share/qemu/qboot.rom", "/usr/share/qboot/bios.bin"].first(where: Files.exists)
+    private static let smallFirmware: String? = ["/usr/share/qemu/qboot.rom", "/usr/share/qboot/bios.bin"].first(
+        where: Files.exists)
     /// A device for giving memory back to the host. Costs a few milliseconds of start.
     public var balloon = false
 
