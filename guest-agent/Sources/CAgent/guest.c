@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,9 @@
 int ca_vsock_connect(uint32_t cid, uint32_t port) {
     int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
+    // The kernel gives up after two seconds, which a host with more guests than processors may take to answer.
+    struct timeval patience = {.tv_sec = 60};
+    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof patience);
     struct sockaddr_vm address;
     memset(&address, 0, sizeof address);
     address.svm_family = AF_VSOCK;
