@@ -20,6 +20,9 @@ private let missing = RPC<Text, Text>("test.Service", "Missing")
 @Suite struct TTRPCTests {
     private let gate = Guarded(false)
 
+    /// As every program that serves or calls does first: a peer that hangs up is an error of a write, not a signal.
+    init() { signal(SIGPIPE, SIG_IGN) }
+
     /// A server on one end of a socket pair and a client on the other.
     private func connect() throws -> (client: Client, raw: FileDescriptor) {
         let server = Server([
