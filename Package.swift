@@ -3,8 +3,8 @@ import PackageDescription
 
 // Rooms and who may know whom: docs/architecture.md. A target lists exactly what it may import.
 
-func room(_ name: String, _ dependencies: [Target.Dependency] = [], linker: [LinkerSetting] = []) -> Target {
-    .target(name: name, dependencies: dependencies, linkerSettings: linker)
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {

@@ -74,9 +74,6 @@ public final class SandboxProcess: Sendable {
     /// What the sandbox's process printed before it died, if it died by itself.
     public var log: String { (try? Files.readText("\(directory)/server.log", limit: 1 << 20)) ?? "" }
 
-    /// Readable when the sandbox's process and all it started are gone.
-    public var pidfd: FileDescriptor { process.pidfd }
-
     /// Ends the sandbox and waits until nothing of it is left: process, mount, socket, disk or directory. Idempotent.
     public func end() {
         lifeline.close()

@@ -49,15 +49,16 @@ public final class FileDescriptor: Sendable {
     /// Reads exactly `count` bytes, or nil when the stream ends before the first.
     /// - Throws: `SystemError` with `EPIPE` when it ends in the middle.
     public func readExactly(_ count: Int) throws(SystemError) -> [UInt8]? {
+        let fd = raw
         var bytes = [UInt8](repeating: 0, count: count)
         var have = 0
         while have < count {
-            let n: Int
-            do {
-                n = try bytes.withUnsafeMutableBytes { all in
-                    try read(into: UnsafeMutableRawBufferPointer(rebasing: all[have...]))
+            let n = try syscall("read") {
+                bytes.withUnsafeMutableBytes { all in
+                    let rest = UnsafeMutableRawBufferPointer(rebasing: all[have...])
+                    return Glibc.read(fd, rest.baseAddress, rest.count)
                 }
-            } catch let error as SystemError { throw error } catch { fatalError("read throws SystemError alone") }
+            }
             if n == 0 {
                 if have == 0 { return nil }
                 throw SystemError("read", "stream ended after \(have) of \(count) bytes", errno: EPIPE)
