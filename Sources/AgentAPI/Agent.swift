@@ -5,11 +5,13 @@ import TTRPC
 /// the client. Both sides are built from these declarations; `version` says whether they were built from the same ones.
 public enum Agent {
     /// Raised by every change that an older side would misunderstand.
-    public static let version: UInt32 = 1
+    public static let version: UInt32 = 2
     /// The vsock port on the host (CID 2) that the agent dials when it is up.
     public static let controlPort: UInt32 = 1024
     /// The words of the kernel command line that are the agent's own begin with this.
     public static let commandLinePrefix = "cloister."
+    /// The virtiofs tag of the host's directory for this sandbox: container roots and volumes, mounted when first used.
+    public static let shareTag = "share"
     /// On the command line: power off as soon as the agent is up, for measuring the bare life of a guest.
     public static let powerOffWord = "cloister.poweroff"
 
@@ -36,6 +38,20 @@ public enum Agent {
     public static let resizeTerminal = RPC<ResizeTerminalRequest, Empty>(service, "ResizeTerminal")
     /// Forgets a process that has ended or was never started (which kills it); with an empty process id, the container.
     public static let deleteProcess = RPC<ProcessReference, Empty>(service, "DeleteProcess")
+
+    /// Changes the limits of a container that runs; what is absent stays.
+    public static let updateContainer = RPC<UpdateContainerRequest, Empty>(service, "UpdateContainer")
+    /// Freezes every process of a container; answers when they stand.
+    public static let pauseContainer = RPC<ContainerReference, Empty>(service, "PauseContainer")
+    public static let resumeContainer = RPC<ContainerReference, Empty>(service, "ResumeContainer")
+    public static let containerProcesses = RPC<ContainerReference, ContainerProcesses>(service, "ContainerProcesses")
+    public static let containerStats = RPC<ContainerReference, ContainerStats>(service, "ContainerStats")
+    /// Answers when the kernel has killed a process of the container for want of memory since the count given, or with the
+    /// same count when the container is gone.
+    public static let waitOutOfMemory = RPC<OutOfMemoryCount, OutOfMemoryCount>(service, "WaitOutOfMemory")
+
+    /// Gives the guest's own network namespace its interfaces, addresses, routes and neighbours.
+    public static let configureNetwork = RPC<ConfigureNetworkRequest, Empty>(service, "ConfigureNetwork")
 }
 
 public struct HelloRequest: Message {

@@ -12,14 +12,17 @@ public struct CreateContainerRequest: Message {
     ]
 }
 
-/// What a container's root is built of: an overlay of layer disks, uppermost last, over which the writable disk lies.
+/// What a container's root is built of: an overlay of layer disks, uppermost last, over which the writable disk lies; or a
+/// directory of the share as it is.
 public struct Rootfs: Message {
     public var layers: [Disk] = []
     /// Absent: the container's writes go to a tmpfs.
     public var writable: Disk?
+    /// A directory below the share's root (`a/b`); empty for a root of disks.
+    public var sharePath = ""
     public init() {}
     public static let fields: [Field<Rootfs>] = [
-        .repeated(1, \.layers, .message), .optional(2, \.writable, .message),
+        .repeated(1, \.layers, .message), .optional(2, \.writable, .message), .singular(3, \.sharePath, .string),
     ]
 }
 
@@ -43,6 +46,8 @@ public struct ContainerSpec: Message {
     public var mounts: [Mount] = []
     /// `pid`, `network`, `ipc`, `uts`, `mount`, `cgroup`, `user`, `time`: made new; a kind not listed is the guest's own.
     public var namespaces: [String] = []
+    /// Kinds of namespace to share with another container of the sandbox, by its id; not in `namespaces` then.
+    public var joinedNamespaces: [String: String] = [:]
     public var resources = Resources()
     public var seccomp: Seccomp?
     public var maskedPaths: [String] = []
@@ -57,7 +62,7 @@ public struct ContainerSpec: Message {
         .singular(4, \.readOnlyRoot, .bool), .repeated(5, \.mounts, .message), .repeated(6, \.namespaces, .string),
         .singular(7, \.resources, .message), .optional(8, \.seccomp, .message), .repeated(9, \.maskedPaths, .string),
         .repeated(10, \.readOnlyPaths, .string), .map(11, \.sysctls, .string), .repeated(12, \.devices, .message),
-        .singular(13, \.rootfsPropagation, .string),
+        .singular(13, \.rootfsPropagation, .string), .map(14, \.joinedNamespaces, .string),
     ]
 }
 
@@ -67,10 +72,15 @@ public struct Mount: Message {
     public var type = ""
     public var source = ""
     public var options: [String] = []
+    /// What to bind, a file or directory below the share's root, in place of `source`.
+    public var sharePath = ""
+    /// A tmpfs that the sandbox's containers have in common, by a name of the host's, in place of `source`; made with `options`
+    /// by the container that first names it.
+    public var commonTmpfs = ""
     public init() {}
     public static let fields: [Field<Mount>] = [
         .singular(1, \.destination, .string), .singular(2, \.type, .string), .singular(3, \.source, .string),
-        .repeated(4, \.options, .string),
+        .repeated(4, \.options, .string), .singular(5, \.sharePath, .string), .singular(6, \.commonTmpfs, .string),
     ]
 }
 
