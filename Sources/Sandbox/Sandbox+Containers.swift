@@ -46,6 +46,7 @@ extension Sandbox {
 
         try boot(disks: disks)
         let guest = try guest()
+        guest.removals.wait(for: ProcessReference(containerID: id))
         let ports = StdioPorts(stdio, on: guest.device)
         request.io = ports.io
         let response = try timings.measure("disks and container") {
@@ -71,10 +72,11 @@ extension Sandbox {
     public func createProcess(
         in container: Container, id: String, process: RuntimeSpec.Process, stdio: Stdio
     ) throws {
-        guard container.processes.withLock({ $0[id] }) == nil else {
+        guard container.known.withLock({ $0[id] }) == nil else {
             throw SandboxError(.alreadyExists, "container \(container.id) already has a process \(id)")
         }
         let guest = try guest()
+        guest.removals.wait(for: ProcessReference(containerID: container.id, processID: id))
         let ports = StdioPorts(stdio, on: guest.device)
         var request = CreateProcessRequest()
         request.containerID = container.id
@@ -87,7 +89,7 @@ extension Sandbox {
             throw error
         }
         let reference = ProcessReference(containerID: container.id, processID: id)
-        container.processes.withLock { $0[id] = ContainerProcess(reference, guest, ports, pid: response.pid) }
+        container.known.withLock { $0[id] = ContainerProcess(reference, guest, ports, pid: response.pid) }
     }
 
     /// Forgets a process, and with its init the container. Whatever it wrote has been handed on before this returns.
@@ -98,7 +100,7 @@ extension Sandbox {
         }
         if case .stopped = process.status { process.waitUntilDrained() }
         process.delete()
-        _ = container.processes.withLock { $0.removeValue(forKey: id) }
+        _ = container.known.withLock { $0.removeValue(forKey: id) }
         if id.isEmpty { _ = state.withLock { $0.containers.removeValue(forKey: container.id) } }
     }
 }

@@ -30,6 +30,7 @@ public final class Sandbox: Sendable {
     struct Guest: Sendable {
         let client: Client
         let device: VsockDevice
+        let removals = Removals()
     }
 
     public let configuration: SandboxConfiguration

@@ -21,6 +21,7 @@ final class StdioPorts: Sendable {
         var openOutputs: Int
         /// Ports nobody has dialed yet.
         var waiting: Set<UInt32>
+        var inputIsClosed = false
     }
 
     let io: ProcessIO
@@ -60,9 +61,21 @@ final class StdioPorts: Sendable {
         device.listen(port: port) { [device, state] _ in
             // Once: a second connection to the port is refused by the device, which no longer knows it.
             device.unlisten(port: port)
-            guard state.withLock({ $0.waiting.remove(port) }) != nil else { return nil }
-            return ends()
+            let isWanted = state.withLock { state in
+                if state.waiting.remove(port) == nil { return false }
+                // Known to the device when this returns; what it is told now it does after that.
+                if state.inputIsClosed { device.endInput(port: port) }
+                return true
+            }
+            return isWanted ? ends() : nil
         }
+    }
+
+    /// Ends the process's input once what can be read of it now has been carried, before the guest dials as well as after.
+    func closeInput() {
+        guard io.stdinPort != 0 else { return }
+        state.withLock { $0.inputIsClosed = true }
+        device.endInput(port: io.stdinPort)
     }
 
     /// Blocks until everything the process wrote has been handed to its outputs.
