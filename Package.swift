@@ -42,7 +42,7 @@ let package = Package(
         // The doors.
         .target(name: "CToml"),
         room("Config", ["CToml", "System"]),
-        room("ContainerdShim", ["Sandbox", "TTRPC", "ContainerdAPI", "OCISpec", "System", "CSystem"]),
+        room("ContainerdShim", ["Config", "Sandbox", "TTRPC", "ContainerdAPI", "OCISpec", "System", "CSystem"]),
         room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -69,6 +69,7 @@ let package = Package(
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
+        tests("ContainerdShim", ["Config", "ContainerdAPI", "OCISpec", "System"]),
         // The vsock device's other half, in process: for its tests and its fuzzer.
         .target(name: "CVsockDriver", path: "Tests/CVsockDriver"),
         .target(

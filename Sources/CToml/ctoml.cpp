@@ -14,10 +14,22 @@ struct Value {
     ctoml_entry entry{};
 };
 
+// Whether these are strings alone; they are appended to `joined`.
+bool join(const toml::array &array, std::string &joined) {
+    for (auto &&node : array) {
+        const auto *string = node.as_string();
+        if (!string || string->get().find('\0') != std::string::npos) return false;
+        joined += string->get();
+        joined += '\0';
+    }
+    return true;
+}
+
 void collect(const toml::table &table, const std::string &prefix, std::vector<Value> &values) {
     for (auto &&[name, node] : table) {
         std::string key = prefix + std::string(name.str());
-        if (const auto *inner = node.as_table()) {
+        // An empty table is a value of its own: somebody meant something by it.
+        if (const auto *inner = node.as_table(); inner && !inner->empty()) {
             collect(*inner, key + ".", values);
             continue;
         }
@@ -37,6 +49,8 @@ void collect(const toml::table &table, const std::string &prefix, std::vector<Va
         } else if (const auto *boolean = node.as_boolean()) {
             value.entry.kind = CTOML_BOOLEAN;
             value.entry.boolean = boolean->get();
+        } else if (const auto *array = node.as_array()) {
+            if (join(*array, value.string)) value.entry.kind = CTOML_STRINGS;
         }
         values.push_back(std::move(value));
     }
@@ -89,7 +103,7 @@ ctoml_entry ctoml_entry_at(const ctoml_document *document, size_t index) {
     const Value &value = document->values[index];
     ctoml_entry entry = value.entry;
     entry.key = value.key.c_str();
-    if (entry.kind == CTOML_STRING) {
+    if (entry.kind == CTOML_STRING || entry.kind == CTOML_STRINGS) {
         entry.string = value.string.data();
         entry.string_length = value.string.size();
     }

@@ -34,7 +34,7 @@ enum Reference {
 
             """
         for key in ConfigurationKey.all {
-            let isLiteral = key.standard.hasPrefix("\"") || key.standard.allSatisfy(\.isNumber)
+            let isLiteral = key.standard.first.map { "\"[".contains($0) || $0.isNumber } ?? false
             let standard = isLiteral ? "`\(key.standard)`" : key.standard
             text += "| `\(key.name)` | \(standard) | \(key.help) |\n"
         }

@@ -18,6 +18,14 @@ public struct Configuration: Equatable, Sendable {
     public var stateDirectory: String
     /// nil: the image store's own choice.
     public var imageDirectory: String?
+    /// nil: the one found where distributions put it.
+    public var virtiofsd: String?
+    /// Those of `PodAnnotations.allowable` that pods may have.
+    public var podAnnotations: [String] = []
+    /// Keys that a pod's annotations have set, which come before its limits.
+    public internal(set) var setByPod: Set<String> = []
+
+    static let longestFileInBytes = 1 << 20
 
     /// A guest's memory and vCPUs that a file may ask for.
     static let memoryBounds = (least: UInt64(128) << 20, most: UInt64(1) << 40)
@@ -48,7 +56,7 @@ public struct Configuration: Equatable, Sendable {
         let defaults = Configuration(environment: environment)
         guard let path = path(environment: environment) else { return defaults }
         let bytes: [UInt8]
-        do { bytes = try Files.read(path, limit: 1 << 20) } catch {
+        do { bytes = try Files.read(path, limit: longestFileInBytes) } catch {
             let asked = environment("CLOISTER_CONFIG")?.isEmpty == false
             if error.errno == ENOENT && !asked { return defaults }
             throw ConfigurationError(

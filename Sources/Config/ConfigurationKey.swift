@@ -4,6 +4,8 @@ public struct ConfigurationKey: Sendable {
     /// As it is written in the file, or in words.
     public let standard: String
     public let help: String
+    /// Whether `pod_annotations` may leave it to pods.
+    var podMaySet = false
     /// The end of the sentence "NAME must be …".
     let accepts: String
     /// - Returns: whether the value is acceptable.
@@ -21,8 +23,8 @@ public struct ConfigurationKey: Sendable {
         },
         ConfigurationKey(
             name: "memory", standard: "\"512m\"",
-            help: "Memory of a virtual machine whose container was not given --memory. The host provides what is used.",
-            accepts: "a size from \"128m\" to \"1t\""
+            help: "Memory of a virtual machine whose containers have no limit. The host provides what is used.",
+            podMaySet: true, accepts: "a size from \"128m\" to \"1t\""
         ) { value, configuration in
             let bytes: UInt64
             switch value {
@@ -36,13 +38,12 @@ public struct ConfigurationKey: Sendable {
             }
             let bounds = Configuration.memoryBounds
             guard bytes >= bounds.least, bytes <= bounds.most else { return false }
-            // Whole MiB, which is what QEMU and libvirt count in.
-            configuration.memoryInBytes = ((bytes + (1 << 20) - 1) >> 20) << 20
+            configuration.memoryInBytes = MachineSize.wholeMebibytes(bytes)
             return true
         },
         ConfigurationKey(
-            name: "cpus", standard: "1", help: "CPUs of a virtual machine whose container was not given --cpus.",
-            accepts: "a whole number from 1 to 255"
+            name: "cpus", standard: "1", help: "CPUs of a virtual machine whose containers have no limit.",
+            podMaySet: true, accepts: "a whole number from 1 to 255"
         ) { value, configuration in
             let bounds = Configuration.cpuBounds
             guard case .integer(let number) = value, number >= bounds.least, number <= bounds.most else { return false }
@@ -51,7 +52,7 @@ public struct ConfigurationKey: Sendable {
         },
         ConfigurationKey(
             name: "boot_timeout", standard: "\"30s\"", help: "How long a guest may take to report in.",
-            accepts: "a length of time like \"30s\" or \"1m30s\", or a whole number of seconds"
+            podMaySet: true, accepts: "a length of time like \"30s\" or \"1m30s\", or a whole number of seconds"
         ) { value, configuration in
             let text: String
             switch value {
@@ -78,6 +79,23 @@ public struct ConfigurationKey: Sendable {
             "image_directory", "`/var/lib/cloister`; for others `$XDG_DATA_HOME/cloister` or `~/.local/share/cloister`",
             "Holds images and their unpacked layers. CLOISTER_DATA in the environment comes before it."
         ) { path, it in it.imageDirectory = path },
+        path(
+            "virtiofsd", "the one of the distribution",
+            "Serves a pod's files to its guest; only containerd's pods need it."
+        ) { path, it in it.virtiofsd = path },
+        // Spelled out, and not asked of the table, which this is part of.
+        ConfigurationKey(
+            name: "pod_annotations", standard: "[]",
+            help:
+                "Annotations that pods may have, of io.cloister.memory, io.cloister.cpus and io.cloister.boot_timeout.",
+            accepts: "a list of any of \"io.cloister.memory\", \"io.cloister.cpus\" and \"io.cloister.boot_timeout\""
+        ) { value, configuration in
+            guard case .strings(let names) = value, names.allSatisfy(PodAnnotations.allowable.contains) else {
+                return false
+            }
+            configuration.podAnnotations = names
+            return true
+        },
     ]
 
     private static func path(

@@ -7,7 +7,8 @@ struct TOMLDocument {
         case integer(Int64)
         case float(Double)
         case boolean(Bool)
-        /// An array, a date or a time.
+        case strings([String])
+        /// Another array, an empty table, a date or a time.
         case other
     }
 
@@ -39,6 +40,10 @@ struct TOMLDocument {
             case CTOML_STRING:
                 let bytes = UnsafeRawBufferPointer(start: entry.string, count: entry.string_length)
                 value = .string(String(decoding: bytes, as: UTF8.self))
+            case CTOML_STRINGS:
+                let bytes = UnsafeRawBufferPointer(start: entry.string, count: entry.string_length)
+                let strings = bytes.split(separator: 0, omittingEmptySubsequences: false).dropLast()
+                value = .strings(strings.map { String(decoding: $0, as: UTF8.self) })
             case CTOML_INTEGER: value = .integer(entry.integer)
             case CTOML_FLOAT: value = .float(entry.number)
             case CTOML_BOOLEAN: value = .boolean(entry.boolean)

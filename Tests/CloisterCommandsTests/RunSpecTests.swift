@@ -186,13 +186,14 @@ import Testing
 
     @Test(
         arguments: [
-            ("default", nil, nil, 512, 1), ("limit and overhead", "256m", nil, 320, 1), ("small", "6m", nil, 128, 1),
+            ("default", nil, nil, 512, 1), ("limit and overhead", "256m", nil, 320, 1),
+            ("large", "17g", nil, (17 << 10) + 64 + 256, 1), ("small", "6m", nil, 128, 1),
             ("whole MiB", "104857601", nil, 165, 1), ("fraction of a CPU", nil, "1.5", 512, 2),
         ] as [(String, String?, String?, UInt64, UInt32)])
     func machines(_ name: String, _ memory: String?, _ cpus: String?, _ mebibytes: UInt64, _ vcpus: UInt32) throws {
         let size = MachineSize(
-            memory: try memory.map { try ByteSize(argument: $0) }, cpus: try cpus.map { try CPUCount(argument: $0) },
-            defaultMemory: 512 << 20, defaultCPUs: 1)
+            memoryLimitInBytes: try memory.map { try ByteSize(argument: $0).bytes },
+            vcpus: try cpus.map { try CPUCount(argument: $0).vcpus }, Configuration(environment: { _ in nil }))
         #expect(size.memoryInBytes == mebibytes << 20)
         #expect(size.vcpus == vcpus)
     }

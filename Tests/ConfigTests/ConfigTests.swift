@@ -25,6 +25,8 @@ import Testing
             initramfs = "/i"
             state_directory = "/s"
             image_directory = "/d"
+            virtiofsd = "/v"
+            pod_annotations = ["io.cloister.memory", "io.cloister.cpus"]
             """)
         #expect(configuration.accelerator == .emulation)
         #expect(configuration.memoryInBytes == 1 << 30)
@@ -34,6 +36,8 @@ import Testing
         #expect(configuration.initramfs == "/i")
         #expect(configuration.stateDirectory == "/s")
         #expect(configuration.imageDirectory == "/d")
+        #expect(configuration.virtiofsd == "/v")
+        #expect(configuration.podAnnotations == ["io.cloister.memory", "io.cloister.cpus"])
     }
 
     @Test(arguments: [
@@ -52,7 +56,7 @@ import Testing
         (
             "unknown", "colour = 'red'",
             "c.toml, line 1: there is no key \"colour\"; there are accelerator, memory, cpus, boot_timeout, kernel, "
-                + "initramfs, state_directory, image_directory."
+                + "initramfs, state_directory, image_directory, virtiofsd, pod_annotations."
         ),
         (
             "wrong word", "accelerator = 'xen'",

@@ -13,7 +13,9 @@ typedef enum {
     CTOML_INTEGER,
     CTOML_FLOAT,
     CTOML_BOOLEAN,
-    // Arrays, dates and times.
+    // An array of strings without NUL bytes, an empty one too: `string` holds them, each followed by a NUL.
+    CTOML_STRINGS,
+    // Other arrays, empty tables, dates and times.
     CTOML_OTHER,
 } ctoml_kind;
 
@@ -23,7 +25,7 @@ typedef struct {
     // From 1.
     uint32_t line;
     ctoml_kind kind;
-    // NULL unless a string. May hold NUL bytes only where `string_length` says so.
+    // NULL unless a string or strings. May hold NUL bytes only where `string_length` says so.
     const char *string;
     size_t string_length;
     int64_t integer;

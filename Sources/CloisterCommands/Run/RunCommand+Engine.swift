@@ -74,8 +74,7 @@ extension RunCommand {
     private func sandboxOptions(
         _ configuration: Configuration, _ installation: Installation, _ store: StoreLocation
     ) -> SandboxOptions {
-        let size = MachineSize(
-            memory: memory, cpus: cpus, defaultMemory: configuration.memoryInBytes, defaultCPUs: configuration.cpus)
+        let size = MachineSize(memoryLimitInBytes: memory?.bytes, vcpus: cpus?.vcpus, configuration)
         var options = SandboxOptions()
         options.accelerator = (accelerator ?? configuration.accelerator).rawValue
         options.kernel = installation.kernel

@@ -73,30 +73,3 @@ extension RunCommand {
         return mounts
     }
 }
-
-/// How large a virtual machine a container gets.
-struct MachineSize: Equatable {
-    var memoryInBytes: UInt64
-    var vcpus: UInt32
-
-    /// Of `--memory`: what a small program needs to start at all, and Docker's own minimum.
-    static let smallestLimitInBytes: UInt64 = 6 << 20
-    /// What the guest's kernel and agent take beside the container.
-    static let overheadInBytes: UInt64 = 64 << 20
-    /// Less than this and a distribution's kernel is short of memory while it boots.
-    static let smallestGuestInBytes: UInt64 = 128 << 20
-
-    /// - Parameters:
-    ///   - memory: the container's limit; nil leaves the guest at `defaultMemory`, with no limit within it.
-    ///   - cpus: the container's share.
-    init(memory: ByteSize?, cpus: CPUCount?, defaultMemory: UInt64, defaultCPUs: UInt32) {
-        vcpus = cpus?.vcpus ?? defaultCPUs
-        guard let memory else {
-            memoryInBytes = defaultMemory
-            return
-        }
-        let wanted = max(memory.bytes + Self.overheadInBytes, Self.smallestGuestInBytes)
-        // Whole MiB, which is what QEMU and libvirt count in.
-        memoryInBytes = ((wanted + (1 << 20) - 1) >> 20) << 20
-    }
-}

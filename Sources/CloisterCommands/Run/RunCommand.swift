@@ -72,15 +72,18 @@ struct RunCommand: Command {
     @Argument("IMAGE", help: "The image to run: a name as `cloister image list` shows it.") var image: String
     @Argument("COMMAND", help: "The command and its arguments, instead of the image's own.") var command: [String]
 
+    /// Of `--memory`: what a small program needs to start at all, and Docker's own minimum.
+    static let smallestLimitInBytes: UInt64 = 6 << 20
+
     func validate() throws {
         if image.isEmpty { throw UserError("cloister run needs IMAGE, which is an empty string here.") }
         if interactive && terminal && isatty(STDIN_FILENO) == 0 {
             throw UserError("the input device is not a TTY; leave -t out, or run this from a terminal.")
         }
-        if let memory, memory.bytes < MachineSize.smallestLimitInBytes {
+        if let memory, memory.bytes < Self.smallestLimitInBytes {
             throw UserError(
                 "--memory: \(memory.bytes) bytes are too few to run a command in; the minimum is "
-                    + "\(MachineSize.smallestLimitInBytes >> 20)m.")
+                    + "\(Self.smallestLimitInBytes >> 20)m.")
         }
         let available = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         if let cpus, Int(cpus.vcpus) > available {
