@@ -62,6 +62,8 @@ struct RootCommand: CommandGroup {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             "cloister", abstract: "Runs containers, each in a virtual machine of its own with its own Linux kernel.",
-            subcommands: [RunCommand.self, ImageCommand.self, DoctorCommand.self, VersionCommand.self])
+            subcommands: [
+                RunCommand.self, ImageCommand.self, ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
+            ])
     }
 }

@@ -45,6 +45,6 @@ struct DoctorCommand: Command {
         do { checks.append(DirectoryChecks.images(try Stores.location(configuration).root)) } catch {
             checks.append(.missing("images", "\(error)", "see the configuration key image_directory"))
         }
-        return checks
+        return checks + ContainerdChecks.all(configuration)
     }
 }
