@@ -69,6 +69,7 @@ let package = Package(
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
+        tests("Sandbox", ["System"]),
         tests("ContainerdShim", ["Config", "ContainerdAPI", "OCISpec", "System"]),
         // The vsock device's other half, in process: for its tests and its fuzzer.
         .target(name: "CVsockDriver", path: "Tests/CVsockDriver"),
