@@ -70,7 +70,7 @@ let package = Package(
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
         tests("Sandbox", ["System"]),
-        tests("ContainerdShim", ["Config", "ContainerdAPI", "OCISpec", "System"]),
+        tests("ContainerdShim", ["Config", "ContainerdAPI", "OCISpec", "Sandbox", "System"]),
         // The vsock device's other half, in process: for its tests and its fuzzer.
         .target(name: "CVsockDriver", path: "Tests/CVsockDriver"),
         .target(

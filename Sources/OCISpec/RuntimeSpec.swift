@@ -14,11 +14,13 @@ public struct RuntimeSpec: Codable, Equatable, Sendable {
     public var domainname: String?
     public var mounts: [Mount]
     public var annotations: [String: String]
+    public var hooks: Hooks?
     public var linux: Linux?
 
     public init(
         ociVersion: String = RuntimeSpec.version, process: Process? = nil, root: Root? = nil, hostname: String? = nil,
-        domainname: String? = nil, mounts: [Mount] = [], annotations: [String: String] = [:], linux: Linux? = nil
+        domainname: String? = nil, mounts: [Mount] = [], annotations: [String: String] = [:], hooks: Hooks? = nil,
+        linux: Linux? = nil
     ) {
         self.ociVersion = ociVersion
         self.process = process
@@ -27,6 +29,7 @@ public struct RuntimeSpec: Codable, Equatable, Sendable {
         self.domainname = domainname
         self.mounts = mounts
         self.annotations = annotations
+        self.hooks = hooks
         self.linux = linux
     }
 

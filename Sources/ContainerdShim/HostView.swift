@@ -1,0 +1,34 @@
+import CSystem
+import Glibc
+import System
+
+/// The mount and network namespaces of another process, for what has to happen outside one's own.
+struct HostView: Sendable {
+    private let mount: FileDescriptor
+    private let network: FileDescriptor
+
+    /// - Throws: `SystemError`, also where the process has gone.
+    init(of pid: pid_t) throws(SystemError) {
+        mount = try FileDescriptor.open("/proc/\(pid)/ns/mnt", O_RDONLY)
+        network = try FileDescriptor.open("/proc/\(pid)/ns/net", O_RDONLY)
+    }
+
+    /// Runs `body` on a thread of its own, in these namespaces, and waits for it. Children that it starts stay in them.
+    /// - Throws: `SystemError` of entering or of `body`.
+    func run<T: Sendable>(
+        _ name: String, _ body: @escaping @Sendable () throws(SystemError) -> T
+    ) throws(SystemError) -> T {
+        let result = Guarded<Result<T, SystemError>?>(nil)
+        let (mount, network) = (mount, network)
+        Thread.start(name) {
+            let outcome: Result<T, SystemError>
+            do throws(SystemError) {
+                try syscall("setns", "the host's namespaces") { cs_enter_namespaces(mount.raw, network.raw) }
+                outcome = .success(try body())
+            } catch { outcome = .failure(error) }
+            result.withLock { $0 = outcome }
+        }
+        guard let outcome = result.wait(until: { $0 }) else { throw SystemError("wait", name, errno: ECANCELED) }
+        return try outcome.get()
+    }
+}
