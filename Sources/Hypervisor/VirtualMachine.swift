@@ -72,12 +72,6 @@ public final class VirtualMachine: Sendable {
     /// The longest `root`, set by the paths of sockets in it (unix(7)).
     public static var longestRootInBytes: Int { DriverRoot.longestPathInBytes }
 
-    /// Whether the next start has to probe QEMU first, which takes a second or more: worth a word to the person.
-    public var needsProbe: Bool {
-        let files = (try? Files.list("\(capabilityCache)/capabilities")) ?? []
-        return !files.contains { $0.hasSuffix(".xml") }
-    }
-
     /// QEMU's process, from the moment it exists; it is a child of this process.
     public var qemuPid: pid_t? { state.withLock { $0.process }?.pid }
 

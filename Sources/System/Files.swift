@@ -67,26 +67,29 @@ public enum Files {
         }
     }
 
-    /// Names in a directory, without `.` and `..`, in no order.
+    /// Names in a directory, without `.` and `..`, in no order. A name that is not UTF-8 comes with its bytes replaced, so
+    /// it names nothing any more: what has to reach every file works on bytes, as `removeTree` does.
     public static func list(_ path: String) throws(SystemError) -> [String] {
         guard let directory = opendir(path) else { throw SystemError("opendir", path) }
         defer { closedir(directory) }
-        var names: [String] = []
+        return names(in: directory).map(text)
+    }
+
+    /// As the file system has them, with their terminating zero.
+    static func names(in directory: OpaquePointer) -> [[CChar]] {
+        var names: [[CChar]] = []
         while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+                }
             }
-            if name != "." && name != ".." { names.append(name) }
+            if name != [0x2E, 0] && name != [0x2E, 0x2E, 0] { names.append(name) }
         }
         return names
     }
 
-    /// `rm -rf`, not crossing symbolic links; what is not there is not an error.
-    public static func removeTree(_ path: String) throws(SystemError) {
-        if unlink(path) == 0 || errno == ENOENT { return }
-        var info = stat()
-        guard lstat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else { throw SystemError("unlink", path) }
-        for name in try list(path) { try removeTree("\(path)/\(name)") }
-        if rmdir(path) != 0 && errno != ENOENT { throw SystemError("rmdir", path) }
+    static func text(_ name: [CChar]) -> String {
+        String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }

@@ -34,6 +34,30 @@ import Testing
         #expect(try Files.list(directory) == ["kept"])
     }
 
+    @Test func removingATreeTakesNamesThatAreNotText() throws {
+        let directory = try temporaryDirectory()
+        defer { try? Files.removeTree(directory) }
+        let tree = "\(directory)/tree"
+        try Files.makeDirectories(tree)
+        // Latin-1's é, a byte that UTF-8 has not, and a sequence cut short.
+        for bytes: [UInt8] in [[0xE9], [0x61, 0xFF, 0x62], [0xC3]] {
+            let path = Array("\(tree)/".utf8) + bytes
+            #expect(mkdir((path + [0]).map(CChar.init(bitPattern:)), 0o700) == 0)
+            let file = creat((path + Array("/".utf8) + bytes + [0]).map(CChar.init(bitPattern:)), 0o600)
+            #expect(file >= 0)
+            close(file)
+        }
+        #expect(try Files.list(tree).count == 3)
+        try Files.removeTree(tree)
+        #expect(try Files.list(directory) == [])
+    }
+
+    @Test func aTreeThatCannotBeRemovedIsSaidSo() throws {
+        let error = #expect(throws: SystemError.self) { try Files.removeTree("/proc/self/fdinfo") }
+        #expect(error?.description.contains("/proc/self/fdinfo") == true)
+        try Files.removeTree("/nonexistent/tree")
+    }
+
     @Test func aReadBeyondTheLimitIsRefused() throws {
         let error = #expect(throws: SystemError.self) { try Files.read("/dev/zero", limit: 100_000) }
         #expect(error?.errno == EFBIG)
