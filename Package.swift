@@ -36,13 +36,17 @@ let package = Package(
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         room("Acceleration", ["System"]),
         room("Hypervisor", ["Acceleration", "CLibvirt", "CSystem", "System"]),
-        room("Storage", ["System"]),
+        room("Storage", ["CSystem", "System"]),
         room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
 
         // The doors.
         .target(name: "CToml"),
         room("Config", ["CToml", "System"]),
-        room("ContainerdShim", ["Config", "Sandbox", "TTRPC", "ContainerdAPI", "OCISpec", "System", "CSystem"]),
+        room(
+            "ContainerdShim",
+            [
+                "Config", "Sandbox", "Hypervisor", "TTRPC", "Protobuf", "ContainerdAPI", "OCISpec", "System", "CSystem",
+            ]),
         room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
