@@ -13,6 +13,8 @@ final class QemuProcess: Sendable {
     private struct State {
         var pid: pid_t?
         var handle: FileDescriptor?
+        /// When the process was first seen to run the emulator.
+        var executed: Duration?
         var status: ExitStatus?
         /// The start is over, whichever way: no more orphans come.
         var settled = false
@@ -35,6 +37,10 @@ final class QemuProcess: Sendable {
     }
 
     var pid: pid_t? { state.withLock { $0.pid } }
+
+    /// When, by the monotonic clock, the process began to be QEMU instead of libvirt's child: some 2 ms late, and more on a
+    /// busy machine. Nil while that has not been seen.
+    var executed: Duration? { state.withLock { $0.executed } }
 
     /// Nothing is being started any more. Blocks until QEMU's process is known, or known not to be.
     /// - Returns: whether there is a QEMU (which may have ended meanwhile).
@@ -70,12 +76,13 @@ final class QemuProcess: Sendable {
             // In this order: once settled, one more look at the file is the last word.
             let settled = state.withLock { $0.settled }
             if state.withLock({ $0.pid }) == nil { look() }
+            noteExecution()
             let known = state.withLock { $0.pid }
             reapOrphans(except: known)
             if settled || known != nil && state.withLock({ $0.settled }) { return state.withLock { $0.handle } }
             if let handle = state.withLock({ $0.handle }) {
                 // Ended during the start: reap now, since libvirt waits for it to vanish before it reports the failure.
-                if handle.poll(timeoutInMilliseconds: 5) { return handle }
+                if handle.poll(timeoutInMilliseconds: state.withLock { $0.executed } == nil ? 1 : 5) { return handle }
             } else {
                 usleep(2000)
             }
@@ -92,6 +99,14 @@ final class QemuProcess: Sendable {
             $0.handle = FileDescriptor(raw)
             $0.pid = pid
         }
+    }
+
+    /// libvirt writes the file before its child executes QEMU.
+    private func noteExecution() {
+        guard let pid, executed == nil else { return }
+        let name = try? Files.readText("/proc/\(pid)/comm", limit: 64)
+        guard name?.hasPrefix(emulatorName) == true else { return }
+        state.withLock { $0.executed = Clock.monotonic }
     }
 
     private func waitForEnd(_ handle: FileDescriptor) {

@@ -172,7 +172,11 @@ public final class VirtualMachine: Sendable {
             state.handles.domain = handle.domain
             if state.phase == .starting { state.phase = .running }
         }
-        return [("libvirt open", opened - start), ("domain create", Clock.monotonic - opened)]
+        let created = Clock.monotonic
+        let executed = min(process.executed ?? created, created)
+        return [
+            ("libvirt open", opened - start), ("domain create", executed - opened), ("QEMU exec", created - executed),
+        ]
     }
 
     /// libvirt reports a missing file late and in its own words.

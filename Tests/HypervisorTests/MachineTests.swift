@@ -46,7 +46,7 @@ import Testing
         let machine = try machine(.powersOff)
         let steps = Guarded<[String]>([])
         try machine.start { step, _ in steps.withLock { $0.append(step) } }
-        #expect(steps.withLock { $0 } == ["libvirt open", "domain create"])
+        #expect(steps.withLock { $0 } == ["libvirt open", "domain create", "QEMU exec"])
         #expect(exit(of: machine) == "the guest powered off")
         #expect(machine.exit == .shutdown)
         machine.destroy()

@@ -162,7 +162,7 @@ def test_a_timeout_kills_and_says_so(cloister):
 
 def test_timings_name_every_step(cloister):
     table = cloister("run", "--rm", "--timings", DEMO, "true", check=0).stderr.decode()
-    for step in ["libvirt open", "domain create", "QEMU and firmware", "kernel", "agent", "agent hello", "disks and container",
+    for step in ["libvirt open", "domain create", "QEMU exec", "QEMU and firmware", "kernel", "agent", "agent hello", "disks and container",
                  "process start", "workload", "teardown", "total"]:
         assert step in table, table
     text = cloister("run", "--rm", "--timings=json", DEMO, "true", check=0).stderr.decode()
