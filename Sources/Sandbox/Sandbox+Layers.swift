@@ -44,14 +44,19 @@ extension Sandbox {
     /// The guest speaks of "the layer": which one, and what to do when it is the layer's fault, is known here.
     private static func explain(_ error: RPCError, _ layer: LayerToUnpack) -> RPCError {
         let subject = "the layer"
-        guard [.invalidArgument, .resourceExhausted].contains(error.code), error.message.hasPrefix(subject) else {
-            return error
+        guard error.message.hasPrefix(subject) else { return error }
+        let remedy: String
+        switch error.code {
+        case .invalidArgument, .resourceExhausted:
+            remedy = "the image is damaged or made to do harm: get it from its source again"
+        case .outOfRange:
+            remedy = "compress it again with at most 128 MiB, as zstd does without --long and xz at every level"
+        default: return error
         }
         // Blobs are named by their digest.
         let name = layer.blobPath.split(separator: "/").last ?? ""
         return RPCError(
             error.code,
-            "layer sha256:\(name)\(error.message.dropFirst(subject.count)); the image is damaged or made to do harm: get it "
-                + "from its source again")
+            "layer sha256:\(name)\(error.message.dropFirst(subject.count)); \(remedy)")
     }
 }

@@ -17,12 +17,14 @@ Nothing here is large: what unpacks to gigabytes is a few megabytes, and what cl
 import gzip
 import io
 import json
+import lzma
 import os
 import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 
 sys.dont_write_bytecode = True
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts")
@@ -233,6 +235,26 @@ def bomb(size):
 def gzip_bomb():
     """17 MB that unpack to 17 GiB: more than any layer's disk."""
     return [(b"a bomb's diffID is never reached", ("+gzip", bomb(17 * GIB)))]
+
+
+@hostile_layer("refused", words=["layer sha256:", "takes more memory than there is", "compress it again"])
+def zstd_window():
+    """A frame (RFC 8878, 3.1.1) of raw blocks that asks its reader to keep the last 2 GiB, as `zstd --long=31` does."""
+    tar = ociimage.Layer().file("srv/window", "zstd").finish()
+    frame = b"\x28\xb5\x2f\xfd" + b"\0" + bytes([31 - 10 << 3])
+    return [(tar, ("+zstd", frame + (len(tar) << 3 | 1).to_bytes(3, "little") + tar))]
+
+
+@hostile_layer("refused", words=["layer sha256:", "takes more memory than there is", "compress it again"])
+def xz_dictionary():
+    """A dictionary of 4 GiB written into the header of its block (The .xz File Format, 3.1 and 5.3.1)."""
+    tar = ociimage.Layer().file("srv/dictionary", "xz").finish()
+    stream = bytearray(lzma.compress(tar, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}]))
+    end = 12 + (stream[12] + 1) * 4
+    assert stream[14:16] == b"\x21\1"
+    stream[16] = 40
+    stream[end - 4:end] = struct.pack("<I", zlib.crc32(stream[12:end - 4]))
+    return [(tar, ("", bytes(stream)))]
 
 
 @hostile_layer("refused")

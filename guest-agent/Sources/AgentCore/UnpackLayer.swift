@@ -39,6 +39,7 @@ extension AgentProcess {
         switch error {
         case .diskFull: RPCError(.resourceExhausted, "the layer unpacks to more than the disk's size of \(size) MiB")
         case .notATar, .truncated, .damaged, .refused: RPCError(.invalidArgument, error.description)
+        case .windowTooLarge: RPCError(.outOfRange, error.description)
         case .unreadable, .failed: RPCError(.internal, error.description)
         }
     }

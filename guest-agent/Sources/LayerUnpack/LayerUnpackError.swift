@@ -9,6 +9,9 @@ public enum LayerUnpackError: Error, Equatable, CustomStringConvertible, Sendabl
     case truncated
     /// The archive or its compression is damaged; the text says where.
     case damaged(String)
+    /// Its compression refers further back than this machine's memory goes: a zstd window above 128 MiB, or an xz
+    /// dictionary larger than the memory.
+    case windowTooLarge
     /// The blob cannot be read.
     case unreadable(errno: Int32)
     /// An entry asks for what no layer may ask for, or for what cannot be made.
@@ -26,6 +29,8 @@ public enum LayerUnpackError: Error, Equatable, CustomStringConvertible, Sendabl
             return "the layer ends in the middle of its archive: it was not stored or fetched whole"
         case .damaged(let what):
             return "the layer is damaged: \(what)"
+        case .windowTooLarge:
+            return "the layer cannot be decompressed: its zstd or xz window takes more memory than there is for it"
         case .unreadable(let code):
             return "the layer cannot be read: \(String(cString: strerror(code)))"
         case .refused(let entry, let reason):
@@ -53,6 +58,10 @@ public enum LayerUnpackError: Error, Equatable, CustomStringConvertible, Sendabl
         if message.utf8.isEmpty { return .damaged("it cannot be decoded") }
         // The second is how liblzma sees an early end.
         if contains(message, "runcated") || contains(message, "No progress is possible") { return .truncated }
+        // In zstd's words and, as libarchive puts them, in liblzma's.
+        if contains(message, "requires too much memory") || contains(message, "Lzma library error: Cannot allocate") {
+            return .windowTooLarge
+        }
         return .damaged(printable(message.utf8))
     }
 }

@@ -154,6 +154,10 @@ private let hostileCases: [HostileCase] = [
             bytes[1024] ^= 1
             return bytes
         }, .error("damaged")),
+    .init("a zstd window of 2 GiB", blob: { _ in zstd(tar([.file("a")]), windowLog: 31) }, .error("takes more memory")),
+    .init(
+        "a zstd window of 128 MiB", blob: { _ in zstd(tar([.file("a", "1")]), windowLog: 27) },
+        .tree(["a file 644 0:0 1"])),
     .init(
         "cut in a header", blob: { _ in Array(tar([.file("a"), .file("b")])[..<700]) }, .error("middle of its archive")),
     .init(

@@ -111,3 +111,10 @@ struct Item {
 
 /// A whole archive, with the two blocks of zeros at its end.
 func tar(_ items: [Item]) -> [UInt8] { items.flatMap(\.bytes) + [UInt8](repeating: 0, count: 1024) }
+
+/// A zstd frame (RFC 8878, 3.1.1) of one raw block, which asks its reader to keep the last 2^`windowLog` bytes.
+func zstd(_ content: [UInt8], windowLog: Int) -> [UInt8] {
+    let block = content.count << 3 | 1
+    return [0x28, 0xB5, 0x2F, 0xFD, 0, UInt8(windowLog - 10) << 3] + (0..<3).map { UInt8(block >> (8 * $0) & 0xFF) }
+        + content
+}
