@@ -13,7 +13,7 @@ final class AgentProcess: Sendable {
     let reaper: Reaper
     let disks: Disks
     let start: Duration
-    let containers = Guarded<[String: Container?]>([:])
+    let containers = ContainerRegistry()
     /// `/proc/self/ns/pid`, to return to after a process was born in a container's.
     let ownPIDNamespace: FileDescriptor
 
@@ -58,7 +58,7 @@ final class AgentProcess: Sendable {
     /// Answers the host until the connection ends.
     func serve(_ connection: FileDescriptor) {
         let ready = Clock.monotonic
-        Server(handlers(ready: ready), mapError: Self.rpcError).serve(connection: connection)
+        Server(handlers(ready: ready) + runningHandlers, mapError: Self.rpcError).serve(connection: connection)
     }
 
     private func handlers(ready: Duration) -> [Handler] {

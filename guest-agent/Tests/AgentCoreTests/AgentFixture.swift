@@ -123,6 +123,22 @@ final class AgentFixture {
         return outcome
     }
 
+    /// Runs a shell command as another process of a running container.
+    func exec(
+        _ container: String, _ id: String, _ shell: String, input: [UInt8]? = nil,
+        _ change: (inout ProcessSpec) -> Void = { _ in }
+    ) throws -> Outcome {
+        var request = CreateProcessRequest()
+        request.containerID = container
+        request.processID = id
+        request.process = Self.spec(shell: shell).process
+        change(&request.process)
+        return try run(container, process: id, input: input) { io in
+            request.io = io
+            _ = try self.client.call(Agent.createProcess, request)
+        }
+    }
+
     func create(_ id: String, _ spec: ContainerSpec, _ io: ProcessIO = ProcessIO()) throws -> ProcessResponse {
         var request = CreateContainerRequest()
         request.containerID = id

@@ -11,15 +11,7 @@ struct ProcessTests {
         _ agent: AgentFixture, _ id: String, _ shell: String, input: [UInt8]? = nil,
         _ change: (inout ProcessSpec) -> Void = { _ in }
     ) throws -> AgentFixture.Outcome {
-        var request = CreateProcessRequest()
-        request.containerID = "box"
-        request.processID = id
-        request.process = AgentFixture.spec(shell: shell).process
-        change(&request.process)
-        return try agent.run("box", process: id, input: input) { io in
-            request.io = io
-            _ = try agent.client.call(Agent.createProcess, request)
-        }
+        try agent.exec("box", id, shell, input: input, change)
     }
 
     private func startBox(

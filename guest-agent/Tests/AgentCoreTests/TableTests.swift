@@ -36,6 +36,37 @@ struct TableTests {
         #expect(try CgroupLimits.files(resources).map { "\($0.0)=\($0.1)" } == expected)
     }
 
+    @Test func anUpdateKeepsWhatItDoesNotName() throws {
+        let now = ["memory.max": "4096", "cpu.max": "20000 50000"]
+        func files(_ change: (inout Resources) -> Void) throws -> [String] {
+            var resources = Resources()
+            change(&resources)
+            return try CgroupLimits.files(resources) { now[$0] }.map { "\($0.0)=\($0.1)" }
+        }
+        #expect(try files { $0.cpuQuotaInMicroseconds = 30_000 } == ["cpu.max=30000 50000"])
+        #expect(try files { $0.cpuQuotaInMicroseconds = -1 } == ["cpu.max=max 50000"])
+        #expect(try files { $0.cpuPeriodInMicroseconds = 40_000 } == ["cpu.max=20000 40000"])
+        #expect(try files { $0.memorySwapInBytes = 8192 } == ["memory.swap.max=4096"])
+        // Clients send zero for what they do not set.
+        #expect(
+            try files {
+                $0.memoryLimitInBytes = 0
+                $0.memoryReservationInBytes = 0
+                $0.memorySwapInBytes = 0
+                $0.cpuQuotaInMicroseconds = 0
+                $0.cpuPeriodInMicroseconds = 0
+                $0.cpuShares = 0
+                $0.pidsLimit = 0
+            } == [])
+    }
+
+    @Test func readsWhatDevicesDid() {
+        let devices = Cgroup.devices("254:16 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n7:0 \nnonsense\n")
+        #expect(devices.map(\.major) == [254, 7] && devices.map(\.minor) == [16, 0])
+        #expect(devices.map(\.readBytes) == [1, 0] && devices.map(\.writtenBytes) == [2, 0])
+        #expect(devices.map(\.reads) == [3, 0] && devices.map(\.writes) == [4, 0])
+    }
+
     @Test func limitsThatCannotBe() {
         var below = Resources()
         below.memoryLimitInBytes = 4096

@@ -37,7 +37,7 @@ struct Cgroup: Sendable {
     }
 
     func apply(_ resources: Resources) throws(RPCError) {
-        for (file, value) in try CgroupLimits.files(resources) {
+        for (file, value) in try CgroupLimits.files(resources, now: { read($0) }) {
             do { try Files.write("\(path)/\(file)", value) } catch {
                 throw RPCError(.invalidArgument, "limit \(file) = \(value) of the container: \(error)")
             }
@@ -46,19 +46,43 @@ struct Cgroup: Sendable {
 
     func open() throws(SystemError) -> FileDescriptor { try FileDescriptor.open(path, O_RDONLY | ca_o_directory) }
 
-    /// How often the kernel has killed a process of the group for want of memory.
-    func outOfMemoryKills() -> UInt64 {
-        let text = (try? Files.readText("\(path)/memory.events")) ?? ""
-        for line in text.split(separator: "\n") {
-            let words = line.split(separator: " ")
-            if words.count == 2, words[0] == "oom_kill" { return UInt64(words[1]) ?? 0 }
-        }
-        return 0
+    /// A file's content without the line's end; nil where the kernel has no such file.
+    func read(_ file: String) -> String? {
+        (try? Files.readText("\(path)/\(file)")).map { $0.hasSuffix("\n") ? String($0.dropLast()) : $0 }
     }
 
-    /// Process numbers as the guest's outermost namespace has them.
+    /// A flat-keyed file, `key number` on each line.
+    func counters(_ file: String) -> [String: UInt64] {
+        var counters: [String: UInt64] = [:]
+        for line in (read(file) ?? "").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            if words.count == 2, let value = UInt64(words[1]) { counters[String(words[0])] = value }
+        }
+        return counters
+    }
+
+    /// How often the kernel has killed a process of the group for want of memory.
+    func outOfMemoryKills() -> UInt64 { counters("memory.events")["oom_kill"] ?? 0 }
+
+    /// Process numbers as the guest's outermost namespace has them, of the group and those the container made in it.
     func processes() throws(SystemError) -> [pid_t] {
-        try Files.readText("\(path)/cgroup.procs").split(separator: "\n").compactMap { pid_t($0) }
+        var pids = Self.numbers(try Files.readText("\(path)/cgroup.procs"))
+        var groups = Self.subgroups(path)
+        while let group = groups.popLast() {
+            // One that is gone, or holds threads alone, has no processes to tell of.
+            pids += Self.numbers((try? Files.readText("\(group)/cgroup.procs")) ?? "")
+            groups += Self.subgroups(group)
+        }
+        return pids
+    }
+
+    private static func numbers(_ text: String) -> [pid_t] { text.split(separator: "\n").compactMap { pid_t($0) } }
+
+    private static func subgroups(_ path: String) -> [String] {
+        ((try? Files.list(path)) ?? []).map { "\(path)/\($0)" }.filter { name in
+            var info = stat()
+            return lstat(name, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+        }
     }
 
     /// Sends `SIGKILL` to every process, those being forked included.
@@ -72,12 +96,7 @@ struct Cgroup: Sendable {
     }
 
     private static func removeTree(_ path: String, deadline: Duration) {
-        for name in (try? Files.list(path)) ?? [] {
-            var info = stat()
-            if lstat("\(path)/\(name)", &info) == 0, info.st_mode & S_IFMT == S_IFDIR {
-                removeTree("\(path)/\(name)", deadline: deadline)
-            }
-        }
+        for group in subgroups(path) { removeTree(group, deadline: deadline) }
         guard let events = try? FileDescriptor.open("\(path)/cgroup.events", O_RDONLY) else { return }
         var buffer = [UInt8](repeating: 0, count: 256)
         while true {

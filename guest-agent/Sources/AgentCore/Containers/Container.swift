@@ -8,10 +8,12 @@ import TTRPC
 /// A container: a root, a control group and processes.
 final class Container: Sendable {
     let id: String
-    private let namespaces: [String]
+    let cgroup: Cgroup
+    let outOfMemory: OutOfMemory
+    /// For other containers to share.
+    let namespaces: ContainerNamespaces
     private let filter: SeccompFilter?
     private let rootfs: RootfsMount
-    private let cgroup: Cgroup
     private let agent: AgentProcess
     private let initProcess: GuestProcess
     /// By process id; nil while one is being made.
@@ -20,17 +22,9 @@ final class Container: Sendable {
     /// Builds the root and the init process. What was built is taken down when a later step fails.
     init(_ request: CreateContainerRequest, agent: AgentProcess) throws {
         id = request.containerID
-        namespaces = request.spec.namespaces
         self.agent = agent
-        var cloneFlags: UInt64 = 0
-        for kind in namespaces {
-            let flag = ca_namespace_flag(kind)
-            guard flag != 0 else {
-                throw RPCError(.invalidArgument, "there is no kind of namespace called \"\(kind)\"")
-            }
-            // The stage makes this one itself: made here it would be rooted in the agent's group.
-            if kind != "cgroup" { cloneFlags |= flag }
-        }
+        let namespaces = try ContainerNamespaces(request.spec, of: agent)
+        self.namespaces = namespaces
         let profile = request.spec.seccomp
         let compilation = Background("seccomp") { try profile.map { try SeccompFilter($0) } }
         let rootfs = try RootfsMount(request.rootfs, containerID: id, disks: agent.disks)
@@ -48,10 +42,19 @@ final class Container: Sendable {
             filter = stage.filter
             stage.rootfs = rootfs.path
             stage.containerID = id
-            stage.namespaces = namespaces
-            let launch = Launch(
+            stage.namespaces = namespaces.own
+            stage.joinedKinds = namespaces.joinedByStage
+            outOfMemory = try OutOfMemory(cgroup)
+            var launch = Launch(
                 name: "the init process of container \(id)", request: stage, io: request.io, cgroup: cgroup,
-                cgroupDescriptor: try cgroup.open(), cloneFlags: cloneFlags)
+                cgroupDescriptor: try cgroup.open(), cloneFlags: namespaces.cloneFlags,
+                pidNamespace: namespaces.joined["pid"],
+                joined: namespaces.joinedByStage.compactMap { namespaces.joined[$0] })
+            launch.onBirth = { namespaces.hold(pid: $0) }
+            if !namespaces.own.contains("pid") {
+                // With a PID namespace of its own the kernel does this.
+                launch.onEnd = { try? cgroup.kill() }
+            }
             initProcess = try GuestProcess(launch, agent: agent)
             self.cgroup = cgroup
         } catch {
@@ -72,10 +75,17 @@ final class Container: Sendable {
 
     var initResponse: ProcessResponse { initProcess.response }
 
+    /// - Throws: `RPCError` `failedPrecondition` when the init process has ended.
+    func requireRunning() throws(RPCError) {
+        guard initProcess.isAlive else { throw RPCError(.failedPrecondition, "container \(id) is not running") }
+    }
+
     func createProcess(_ request: CreateProcessRequest) throws -> ProcessResponse {
         let processID = request.processID
         guard !processID.isEmpty else { throw RPCError(.invalidArgument, "a process needs an id") }
-        guard initProcess.isAlive else { throw RPCError(.failedPrecondition, "container \(id) is not running") }
+        try requireRunning()
+        // What is born in a frozen group stands from its birth on.
+        guard !cgroup.isFrozen else { throw RPCError(.failedPrecondition, "container \(id) is paused") }
         try others.withLock { others throws(RPCError) in
             guard others[processID] == nil else {
                 throw RPCError(.alreadyExists, "container \(id) has a process \"\(processID)\" already")
@@ -88,11 +98,11 @@ final class Container: Sendable {
             stage.filter = filter
             stage.rootfs = rootfs.path
             stage.containerID = id
-            stage.namespaces = namespaces
+            stage.namespaces = namespaces.all
             let launch = Launch(
                 name: "process \(processID) of container \(id)", request: stage, io: request.io, cgroup: cgroup,
-                cgroupDescriptor: try cgroup.open(), joined: initProcess.pidfd,
-                entersPIDNamespace: namespaces.contains("pid"))
+                cgroupDescriptor: try cgroup.open(),
+                pidNamespace: namespaces.all.contains("pid") ? initProcess.pidfd : nil, joined: [initProcess.pidfd])
             let process = try GuestProcess(launch, agent: agent)
             others.withLock { $0[processID] = process }
             return process.response
@@ -110,64 +120,19 @@ final class Container: Sendable {
     /// Kills and forgets one process. - Throws: `RPCError` `notFound`.
     func deleteProcess(_ processID: String) throws {
         let process = try process(processID)
-        process.destroy()
+        // First, so that the id can be used again at once.
         others.withLock { $0[processID] = nil }
+        process.destroy()
     }
 
     /// Kills every process and takes everything down; each step goes on when another failed.
     func destroy() {
         try? cgroup.kill()
+        outOfMemory.end()
         initProcess.destroy()
         for process in others.withLock({ $0.values.compactMap { $0 } }) { process.destroy() }
         cgroup.remove()
         rootfs.unmount()
-    }
-}
-
-extension AgentProcess {
-    func create(_ request: CreateContainerRequest) throws -> ProcessResponse {
-        let id = request.containerID
-        guard Container.isID(id) else {
-            throw RPCError(
-                .invalidArgument, "\"\(id)\" cannot be a container's id: letters, digits, '_', '.' and '-', at most 128"
-            )
-        }
-        try containers.withLock { containers throws(RPCError) in
-            guard containers[id] == nil else { throw RPCError(.alreadyExists, "container \(id) exists already") }
-            containers[id] = .some(nil)
-        }
-        do {
-            let container = try Container(request, agent: self)
-            containers.withLock { $0[id] = container }
-            return container.initResponse
-        } catch {
-            containers.withLock { $0[id] = nil }
-            throw error
-        }
-    }
-
-    func container(_ id: String) throws(RPCError) -> Container {
-        guard let container = containers.withLock({ $0[id] ?? nil }) else {
-            throw RPCError(.notFound, "there is no container \(id)")
-        }
-        return container
-    }
-
-    func process(_ reference: ProcessReference) throws -> GuestProcess {
-        try container(reference.containerID).process(reference.processID)
-    }
-
-    func delete(_ reference: ProcessReference) throws {
-        let container = try container(reference.containerID)
-        if !reference.processID.isEmpty { return try container.deleteProcess(reference.processID) }
-        container.destroy()
-        containers.withLock { $0[reference.containerID] = nil }
-    }
-
-    /// Ends all containers and brings what they wrote to their disks.
-    func stopEverything() {
-        for container in containers.withLock({ $0.values.compactMap { $0 } }) { container.destroy() }
-        sync()
     }
 }
 

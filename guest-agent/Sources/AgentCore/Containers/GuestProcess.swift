@@ -41,19 +41,27 @@ final class GuestProcess: Sendable {
         let exit = Guarded<Exit?>(nil)
         var spawn = makeSpawn(
             program: agent.program.raw, namespaces: launch.cloneFlags, cgroup: launch.cgroupDescriptor.raw,
-            joined: launch.joined?.raw, ownPIDNamespace: launch.entersPIDNamespace ? agent.ownPIDNamespace.raw : nil,
-            descriptors: streams.childDescriptors + [theirs.raw])
+            pidNamespace: launch.pidNamespace?.raw, ownPIDNamespace: agent.ownPIDNamespace.raw,
+            descriptors: streams.childDescriptors + [theirs.raw] + launch.joined.map(\.raw))
         var pidfdNumber: Int32 = -1
         let cgroup = launch.cgroup
         let killsBefore = cgroup.outOfMemoryKills()
-        pid = try agent.reaper.spawn { () throws(SystemError) in
-            try syscall("clone", launch.name) { ca_spawn(&spawn, &pidfdNumber) }
-        } watcher: { status in
-            let ended = Exit(
-                status: status, at: Clock.realtime, outOfMemory: cgroup.outOfMemoryKills() > killsBefore)
-            exit.withLock { $0 = ended }
+        do {
+            pid = try agent.reaper.spawn { () throws(SystemError) in
+                try syscall("clone", launch.name) { ca_spawn(&spawn, &pidfdNumber) }
+            } watcher: { status in
+                let ended = Exit(
+                    status: status, at: Clock.realtime, outOfMemory: cgroup.outOfMemoryKills() > killsBefore)
+                exit.withLock { $0 = ended }
+            }
+        } catch {
+            // pid_namespaces(7): nothing can be born in a namespace whose first process has ended.
+            guard launch.pidNamespace != nil, error.errno == ENOMEM else { throw error }
+            throw RPCError(
+                .failedPrecondition, "\(name) cannot start: the first process of its PID namespace has ended")
         }
         pidfd = FileDescriptor(pidfdNumber)
+        launch.onBirth(pid)
         theirs.close()
         self.streams = streams
         state = Guarded(.created(channel))
@@ -74,8 +82,10 @@ final class GuestProcess: Sendable {
             }
             throw error
         }
+        let onEnd = launch.onEnd
         Thread.start("process") {
             guard let ended: Exit = exit.wait(until: { $0 }) else { return }
+            onEnd()
             self.streams.finish()
             self.state.withLock { $0 = .exited(ended) }
         }
@@ -165,25 +175,30 @@ struct Launch {
     var cgroupDescriptor: FileDescriptor
     /// `CLONE_NEW*` of the child.
     var cloneFlags: UInt64 = 0
-    /// pidfd of the container's init, for a process that joins it.
-    var joined: FileDescriptor?
-    var entersPIDNamespace = false
+    /// A process or a namespace file whose PID namespace the child is born in.
+    var pidNamespace: FileDescriptor?
+    /// What the child gets behind its channel: the container's init if it joins one, namespaces of others if it makes one.
+    var joined: [FileDescriptor] = []
+    /// Called when the child is there and has not been told anything yet.
+    var onBirth: (pid_t) -> Void = { _ in }
+    /// Called when the process has ended, before its streams are.
+    var onEnd: @Sendable () -> Void = {}
 }
 
 private func makeSpawn(
-    program: Int32, namespaces: UInt64, cgroup: Int32, joined: Int32?, ownPIDNamespace: Int32?, descriptors: [Int32]
+    program: Int32, namespaces: UInt64, cgroup: Int32, pidNamespace: Int32?, ownPIDNamespace: Int32,
+    descriptors: [Int32]
 ) -> ca_spawn {
     var spawn = ca_spawn()
     spawn.program = program
     spawn.namespaces = namespaces
     spawn.cgroup = cgroup
-    spawn.pid_namespace_of = ownPIDNamespace == nil ? -1 : joined ?? -1
-    spawn.own_pid_namespace = ownPIDNamespace ?? -1
-    let all = descriptors + (joined.map { [$0] } ?? [])
+    spawn.pid_namespace_of = pidNamespace ?? -1
+    spawn.own_pid_namespace = ownPIDNamespace
     withUnsafeMutableBytes(of: &spawn.descriptors) { bytes in
         let slots = bytes.bindMemory(to: Int32.self)
-        for (index, descriptor) in all.prefix(slots.count).enumerated() { slots[index] = descriptor }
+        for (index, descriptor) in descriptors.prefix(slots.count).enumerated() { slots[index] = descriptor }
+        spawn.descriptor_count = Int32(min(descriptors.count, slots.count))
     }
-    spawn.descriptor_count = Int32(all.count)
     return spawn
 }

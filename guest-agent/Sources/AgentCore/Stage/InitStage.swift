@@ -34,9 +34,7 @@ enum InitStage {
         setsid()
         umask(0)
         // With the guest's /proc: the container may have none.
-        if let adjustment = process.oomScoreAdjustment {
-            try Files.write("/proc/self/oom_score_adj", "\(adjustment)")
-        }
+        if let adjustment = process.oomScoreAdjustment { try prefer(adjustment) }
         let prepared: StageContainer.Prepared
         if let container = request.container {
             prepared = try StageContainer.make(container, request)
@@ -77,6 +75,13 @@ enum InitStage {
         let program = try Executable(process.arguments.first ?? "", environment: environment)
         if process.noNewPrivileges { try request.filter?.load() }
         try program.execute(process.arguments, environment: environment)
+    }
+
+    /// How readily the kernel kills the process for want of memory (proc(5)). One that may not be spared runs all the same.
+    private static func prefer(_ adjustment: Int32) throws(SystemError) {
+        do { try Files.write("/proc/self/oom_score_adj", "\(adjustment)") } catch {
+            if error.errno != EACCES && error.errno != EPERM { throw error }
+        }
     }
 
     /// Lets the user open its own streams again by `/dev/stdout` and its like. What is shared with others keeps its owner.

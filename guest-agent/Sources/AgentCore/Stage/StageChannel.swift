@@ -13,12 +13,15 @@ struct StageRequest: Message {
     /// The container's root as the agent sees it.
     var rootfs = ""
     var containerID = ""
-    /// The kinds of namespaces the container has of its own.
+    /// The kinds of namespaces the container has of its own; for a process that joins it, with those it shares.
     var namespaces: [String] = []
     var filter: SeccompFilter?
+    /// The kinds of other containers' namespaces the container to make shares, in the order of their descriptors.
+    var joinedKinds: [String] = []
     static let fields: [Field<StageRequest>] = [
         .singular(1, \.process, .message), .optional(2, \.container, .message), .singular(3, \.rootfs, .string),
         .singular(4, \.containerID, .string), .repeated(5, \.namespaces, .string), .optional(6, \.filter, .message),
+        .repeated(7, \.joinedKinds, .string),
     ]
 }
 
@@ -33,9 +36,11 @@ struct StageReport: Message {
 
 /// A connected unix socket between the agent and one init stage: messages with a length of four bytes before them.
 struct StageChannel: Sendable {
-    /// The stage's end has this number, and beside it is the pidfd of the process whose namespaces it joins.
+    /// The stage's end has this number, and beside it is the pidfd of the process whose namespaces it joins; or, where it
+    /// makes a container, from there on the namespaces that the container shares.
     static let descriptor: Int32 = 3
     static let joinedProcessDescriptor: Int32 = 4
+    static let firstNamespaceDescriptor: Int32 = 4
     private static let longestInBytes = 16 << 20
     private static let startByte: UInt8 = 0x53
 

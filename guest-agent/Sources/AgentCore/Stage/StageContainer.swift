@@ -14,6 +14,11 @@ enum StageContainer {
     /// Builds the container around this process, which the agent has started in the container's new namespaces.
     static func make(_ spec: ContainerSpec, _ request: StageRequest) throws -> Prepared {
         let ownMounts = request.namespaces.contains("mount")
+        for (index, kind) in request.joinedKinds.enumerated() {
+            try syscall("setns", "the \(kind) namespace of another container") {
+                ca_setns(StageChannel.firstNamespaceDescriptor + Int32(index), ca_namespace_flag(kind))
+            }
+        }
         if request.namespaces.contains("cgroup") {
             try syscall("unshare", "cgroup") { ca_unshare(ca_namespace_flag("cgroup")) }
         }
