@@ -45,7 +45,8 @@ let package = Package(
         room(
             "ContainerdShim",
             [
-                "Config", "Sandbox", "Hypervisor", "TTRPC", "Protobuf", "ContainerdAPI", "OCISpec", "System", "CSystem",
+                "AgentAPI", "CCrypto", "Config", "ContainerdAPI", "CSystem", "Hypervisor", "OCISpec", "Protobuf",
+                "Sandbox", "SandboxClient", "System", "TTRPC",
             ]),
         room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),

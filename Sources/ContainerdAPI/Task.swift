@@ -4,6 +4,8 @@ import TTRPC
 /// containerd's Task service of runtime v2 (containerd `api/runtime/task/v2/shim.proto`), whose field numbers these are.
 public enum TaskAPI {
     private static let service = "containerd.task.v2.Task"
+    /// What containerd 2 calls the same service, with the same messages (`api/runtime/task/v3/shim.proto`).
+    public static let version3 = "containerd.task.v3.Task"
 
     public static let state = RPC<StateRequest, StateResponse>(service, "State")
     public static let create = RPC<CreateTaskRequest, CreateTaskResponse>(service, "Create")
@@ -12,8 +14,15 @@ public enum TaskAPI {
     public static let exec = RPC<ExecProcessRequest, Empty>(service, "Exec")
     public static let kill = RPC<KillRequest, Empty>(service, "Kill")
     public static let resizePty = RPC<ResizePtyRequest, Empty>(service, "ResizePty")
+    public static let closeIO = RPC<CloseIORequest, Empty>(service, "CloseIO")
     public static let wait = RPC<TaskProcess, WaitResponse>(service, "Wait")
-    public static let connect = RPC<ConnectRequest, ConnectResponse>(service, "Connect")
+    public static let pids = RPC<TaskReference, PidsResponse>(service, "Pids")
+    public static let pause = RPC<TaskReference, Empty>(service, "Pause")
+    public static let resume = RPC<TaskReference, Empty>(service, "Resume")
+    public static let checkpoint = RPC<TaskReference, Empty>(service, "Checkpoint")
+    public static let update = RPC<UpdateTaskRequest, Empty>(service, "Update")
+    public static let stats = RPC<TaskReference, StatsResponse>(service, "Stats")
+    public static let connect = RPC<TaskReference, ConnectResponse>(service, "Connect")
     public static let shutdown = RPC<ShutdownRequest, Empty>(service, "Shutdown")
 }
 
@@ -41,12 +50,14 @@ public struct CreateTaskRequest: Message {
     public var stdin = ""
     public var stdout = ""
     public var stderr = ""
+    public var checkpoint = ""
     public var options: AnyMessage?
     public init() {}
     public static let fields: [Field<CreateTaskRequest>] = [
         .singular(1, \.id, .string), .singular(2, \.bundle, .string), .repeated(3, \.rootfs, .message),
         .singular(4, \.terminal, .bool), .singular(5, \.stdin, .string), .singular(6, \.stdout, .string),
-        .singular(7, \.stderr, .string), .optional(10, \.options, .message),
+        .singular(7, \.stderr, .string), .singular(8, \.checkpoint, .string),
+        .optional(10, \.options, .message),
     ]
 }
 
@@ -129,6 +140,7 @@ public struct StateResponse: Message {
         case created = 1
         case running = 2
         case stopped = 3
+        case paused = 4
     }
 
     public var id = ""
@@ -151,10 +163,12 @@ public struct StateResponse: Message {
     ]
 }
 
-public struct ConnectRequest: Message {
+/// The request of every call that needs no more than the task's id.
+public struct TaskReference: Message {
     public var id = ""
     public init() {}
-    public static let fields: [Field<ConnectRequest>] = [.singular(1, \.id, .string)]
+    public init(_ id: String) { self.id = id }
+    public static let fields: [Field<TaskReference>] = [.singular(1, \.id, .string)]
 }
 
 public struct ConnectResponse: Message {

@@ -1,5 +1,6 @@
 import CSystem
 import Glibc
+import Sandbox
 import System
 
 /// The parent of the sandbox's server, which does nothing but outlive it: however the server ends, whatever it started
@@ -35,6 +36,7 @@ enum Guardian {
         let status = reap(server)
         killDescendants()
         options.removeFiles()
+        HostCgroup.removeRecorded(options.cgroupRecord)
         try? Files.removeTree(options.stateDirectory)
         exit(status)
     }

@@ -8,7 +8,7 @@ import TTRPC
 
 /// Holds the one sandbox of this process and answers what is asked of the sandbox as a whole.
 final class SandboxService: Sendable {
-    private let options: ServeOptions
+    let options: ServeOptions
     private let current = Guarded<Sandbox?>(nil)
 
     init(_ options: ServeOptions) { self.options = options }
@@ -40,6 +40,24 @@ final class SandboxService: Sendable {
         }
     }
 
+    /// The pod's sandbox, made by the first call. One that ended by itself is never replaced under its containers.
+    /// - Parameter configure: for a sandbox that is yet to be made.
+    func podSandbox(_ configure: () throws -> SandboxConfiguration) throws -> Sandbox {
+        try current.withLock { current in
+            if let current { return current }
+            let sandbox = Sandbox(try configure())
+            current = sandbox
+            return sandbox
+        }
+    }
+
+    /// Forgets a sandbox that never held a container and ended, so that the next container can try again.
+    func discard(_ sandbox: Sandbox) {
+        current.withLock { current in
+            if current === sandbox, sandbox.failure != nil { current = nil }
+        }
+    }
+
     func sandbox() throws(SandboxError) -> Sandbox {
         guard let sandbox = current.withLock({ $0 }) else {
             throw SandboxError(.notFound, "no container has been created in this sandbox")
@@ -49,6 +67,8 @@ final class SandboxService: Sendable {
 
     /// Ends the sandbox and this process. The guardian sees to what is left.
     func end() -> Never {
+        // Nobody is to find a server that is about to go.
+        unlink("\(options.stateDirectory)/task.sock")
         current.withLock { $0 }?.stop()
         options.removeFiles()
         _exit(0)

@@ -7,77 +7,181 @@ import System
 import TTRPC
 
 /// containerd's Task service over the sandbox: a task is a container, a process of it is named by its exec id.
-struct TaskService: Sendable {
-    private let service: SandboxService
+///
+/// Calls run on threads of their own, many at once: the engine keeps the order within a process, `TaskEntry` the order of
+/// its events.
+final class TaskService: Sendable {
+    let service: SandboxService
+    /// nil where the client is `cloister run`.
+    let containerd: ContainerdOptions?
+    let tasks = TaskTable()
+    let events: EventPublisher
+    /// The host's network namespace, which this process has left.
+    let hostNetwork: FileDescriptor?
 
-    init(_ service: SandboxService) { self.service = service }
+    init(_ service: SandboxService, _ log: ShimLog?, hostNetwork: FileDescriptor? = nil) {
+        self.service = service
+        containerd = service.options.containerd
+        self.hostNetwork = hostNetwork
+        events = EventPublisher(
+            address: containerd?.events ?? "", namespace: containerd?.namespace ?? "", log: log)
+    }
 
     var handlers: [Handler] {
         [
-            .on(TaskAPI.create) { try create($0) },
-            .on(TaskAPI.start) { try start($0) },
-            .on(TaskAPI.state) { try state($0) },
-            .on(TaskAPI.wait) { try wait($0) },
-            .on(TaskAPI.kill) { try kill($0) },
-            .on(TaskAPI.exec) { try exec($0) },
-            .on(TaskAPI.resizePty) { try resize($0) },
-            .on(TaskAPI.delete) { try delete($0) },
-            .on(TaskAPI.connect) { try connect($0) },
-            .on(TaskAPI.shutdown) { _ in service.end() },
-        ]
+            both(TaskAPI.create) { try self.create($0) },
+            both(TaskAPI.start) { try self.start($0) },
+            both(TaskAPI.state) { try self.state($0) },
+            both(TaskAPI.wait) { try self.wait($0) },
+            both(TaskAPI.kill) { try self.kill($0) },
+            both(TaskAPI.exec) { try self.exec($0) },
+            both(TaskAPI.resizePty) { try self.resize($0) },
+            both(TaskAPI.closeIO) { try self.closeIO($0) },
+            both(TaskAPI.delete) { try self.delete($0) },
+            both(TaskAPI.connect) { try self.connect($0) },
+            both(TaskAPI.shutdown) { self.shutdown($0) },
+            both(TaskAPI.pids) { try self.pids($0) },
+            both(TaskAPI.pause) { try self.pause($0) },
+            both(TaskAPI.resume) { try self.resume($0) },
+            both(TaskAPI.update) { try self.update($0) },
+            both(TaskAPI.stats) { try self.stats($0) },
+            both(TaskAPI.checkpoint) { _ in
+                throw RPCError(.unimplemented, "a sandbox's containers cannot be checkpointed")
+            },
+        ].flatMap { $0 }
     }
 
-    private func create(_ request: CreateTaskRequest) throws -> CreateTaskResponse {
-        guard let any = request.options, any.typeURL == SandboxOptions.typeURL else {
-            throw SandboxError(.invalid, "Create carries no options of type \(SandboxOptions.typeURL)")
-        }
-        let options = try SandboxOptions(decoding: any.value)
-        let path = "\(request.bundle)/config.json"
-        let spec: RuntimeSpec
-        do { spec = try OCIJSON.decode(RuntimeSpec.self, from: try Files.read(path)) } catch {
-            throw SandboxError(.invalid, "\(path): \(error)")
-        }
-        let rootfs = request.rootfs.map {
-            RootfsImage(path: $0.source, filesystem: $0.type, readOnly: $0.options.contains("ro"))
-        }
-        let stdio = try StdioURI.open(
-            input: request.stdin, output: request.stdout, error: request.terminal ? "" : request.stderr)
-        let container = try service.create(options).createContainer(
-            id: request.id, bundle: request.bundle, spec: spec, rootfs: rootfs, stdio: stdio)
-        var response = CreateTaskResponse()
-        response.pid = try container.process("").status.pid
-        return response
+    /// The same method under both names of the service.
+    private func both<Request, Response>(
+        _ rpc: RPC<Request, Response>, _ body: @escaping @Sendable (Request) throws -> Response
+    ) -> [Handler] {
+        [.on(rpc, body), .on(RPC<Request, Response>(TaskAPI.version3, rpc.method), body)]
     }
 
-    private func process(_ request: TaskProcess) throws -> ContainerProcess {
+    func process(_ request: TaskProcess) throws(SandboxError) -> ContainerProcess {
         try service.sandbox().container(request.id).process(request.execID)
     }
 
-    private func start(_ request: TaskProcess) throws -> StartResponse {
-        let process = try process(request)
-        try service.sandbox().timings.measure("process start") { try process.start() }
-        var response = StartResponse()
-        response.pid = process.status.pid
+    /// What clients take for the process's number: on the host there is none but that of this process, whose namespaces are
+    /// the pod's.
+    func pid(_ process: ContainerProcess) -> UInt32 { containerd == nil ? process.status.pid : UInt32(getpid()) }
+
+    // MARK: - Create, Exec
+
+    private func create(_ request: CreateTaskRequest) throws -> CreateTaskResponse {
+        let name = TaskName(request.id)
+        let stdio = TaskStdio(
+            input: request.stdin, output: request.stdout, error: request.stderr, terminal: request.terminal)
+        let container = try make(name, stdio) { streams in
+            containerd == nil ? try createForClient(request, streams) : try createForContainerd(request, streams)
+        }
+        var response = CreateTaskResponse()
+        response.pid = pid(try container.process(""))
+        var event = TaskEvents.Create()
+        event.containerID = request.id
+        event.bundle = request.bundle
+        event.rootfs = request.rootfs
+        event.io = stdio.event
+        event.pid = response.pid
+        events.publish(event)
+        try watch(name)
+        container.onOutOfMemory { [weak self] in self?.publishOutOfMemory(request.id) }
         return response
     }
 
-    private func state(_ request: TaskProcess) throws -> StateResponse {
-        let container = try service.sandbox().container(request.id)
-        var response = StateResponse()
-        response.id = request.id
-        response.execID = request.execID
-        response.bundle = container.bundle
-        let status = try container.process(request.execID).status
-        response.pid = status.pid
-        switch status {
-        case .created: response.status = StateResponse.Status.created.rawValue
-        case .running: response.status = StateResponse.Status.running.rawValue
-        case .stopped(_, let exit):
-            response.status = StateResponse.Status.stopped.rawValue
-            response.exitStatus = exit.status
-            response.exitedAt = Timestamp(nanosecondsSinceEpoch: exit.atInNanosecondsSinceEpoch)
+    /// Takes the name, opens the streams, and undoes both when `body` fails.
+    private func make<T>(_ name: TaskName, _ stdio: TaskStdio, _ body: (Stdio) throws -> T) throws -> T {
+        let entry = try tasks.add(name)
+        do {
+            let opened = try OpenedStdio(stdio) { uri throws(SandboxError) in
+                try LogProgram(
+                    uri, container: name.container, namespace: containerd?.namespace ?? "", network: hostNetwork)
+            }
+            let made = try body(opened.streams)
+            entry.created(stdio, inputWriter: opened.inputWriter)
+            return made
+        } catch {
+            tasks.remove(name)
+            throw error
         }
+    }
+
+    private func exec(_ request: ExecProcessRequest) throws -> Empty {
+        guard let any = request.spec else { throw SandboxError(.invalid, "Exec carries no process") }
+        guard !request.execID.isEmpty else { throw SandboxError(.invalid, "Exec names no process") }
+        let process = try OCIJSON.decode(RuntimeSpec.Process.self, from: any.value)
+        let sandbox = try service.sandbox()
+        let container = try sandbox.container(request.id)
+        let name = TaskName(request.id, request.execID)
+        let stdio = TaskStdio(
+            input: request.stdin, output: request.stdout, error: request.stderr,
+            terminal: request.terminal || process.terminal)
+        try make(name, stdio) {
+            try sandbox.createProcess(in: container, id: request.execID, process: process, stdio: $0)
+        }
+        var event = TaskEvents.ExecAdded()
+        event.containerID = request.id
+        event.execID = request.execID
+        events.publish(event)
+        try watch(name)
+        return Empty()
+    }
+
+    // MARK: - Start and end
+
+    private func start(_ request: TaskProcess) throws -> StartResponse {
+        let process = try process(request)
+        let entry = tasks[TaskName(request.id, request.execID)]
+        var response = StartResponse()
+        response.pid = pid(process)
+        func run() throws {
+            try service.sandbox().timings.measure("process start") { try process.start() }
+            if containerd == nil { response.pid = process.status.pid }
+            publishStart(request, response.pid)
+        }
+        if let entry { try entry.starting(run) } else { try run() }
         return response
+    }
+
+    private func publishStart(_ request: TaskProcess, _ pid: UInt32) {
+        if request.execID.isEmpty {
+            var event = TaskEvents.Start()
+            event.containerID = request.id
+            event.pid = pid
+            events.publish(event)
+        } else {
+            var event = TaskEvents.ExecStarted()
+            event.containerID = request.id
+            event.execID = request.execID
+            event.pid = pid
+            events.publish(event)
+        }
+    }
+
+    /// Publishes a process's end, after its start if there was one.
+    private func watch(_ name: TaskName) throws {
+        guard containerd != nil, let entry = tasks[name] else { return }
+        let process = try process(TaskProcess(id: name.container, execID: name.process))
+        Thread.start("exit") { [self] in
+            let exit = process.wait()
+            entry.waitUntilStartIsKnown()
+            if exit.outOfMemory, name.process.isEmpty { publishOutOfMemory(name.container) }
+            var event = TaskEvents.Exit()
+            event.containerID = name.container
+            event.id = name.process.isEmpty ? name.container : name.process
+            event.pid = pid(process)
+            event.exitStatus = exit.status
+            event.exitedAt = Timestamp(nanosecondsSinceEpoch: exit.atInNanosecondsSinceEpoch)
+            events.publish(event)
+        }
+    }
+
+    /// Once a container: by the guest's word, or with its init's end, whichever comes first.
+    private func publishOutOfMemory(_ container: String) {
+        guard let entry = tasks[TaskName(container)], entry.noteOutOfMemory() else { return }
+        var event = TaskEvents.OOM()
+        event.containerID = container
+        events.publish(event)
     }
 
     private func wait(_ request: TaskProcess) throws -> WaitResponse {
@@ -89,46 +193,45 @@ struct TaskService: Sendable {
     }
 
     private func kill(_ request: KillRequest) throws -> Empty {
-        try process(TaskProcess(id: request.id, execID: request.execID)).signal(request.signal, all: request.all)
-        return Empty()
-    }
-
-    private func exec(_ request: ExecProcessRequest) throws -> Empty {
-        guard let any = request.spec else { throw SandboxError(.invalid, "Exec carries no process") }
-        let process = try OCIJSON.decode(RuntimeSpec.Process.self, from: any.value)
-        let stdio = try StdioURI.open(
-            input: request.stdin, output: request.stdout, error: request.terminal ? "" : request.stderr)
-        let sandbox = try service.sandbox()
-        try sandbox.createProcess(in: sandbox.container(request.id), id: request.execID, process: process, stdio: stdio)
-        return Empty()
-    }
-
-    private func resize(_ request: ResizePtyRequest) throws -> Empty {
         let process = try process(TaskProcess(id: request.id, execID: request.execID))
-        try process.resize(rows: request.height, columns: request.width)
+        if case .stopped = process.status { throw RPCError(.notFound, "the process has already ended") }
+        try process.signal(request.signal, all: request.all)
         return Empty()
     }
 
     private func delete(_ request: TaskProcess) throws -> DeleteResponse {
         let sandbox = try service.sandbox()
         let container = try sandbox.container(request.id)
-        let status = try container.process(request.execID).status
+        let process = try container.process(request.execID)
         try sandbox.delete(container, process: request.execID)
         var response = DeleteResponse()
-        response.pid = status.pid
-        if case .stopped(_, let exit) = status {
+        response.pid = pid(process)
+        if case .stopped(_, let exit) = process.status {
             response.exitStatus = exit.status
             response.exitedAt = Timestamp(nanosecondsSinceEpoch: exit.atInNanosecondsSinceEpoch)
+        }
+        tasks.remove(TaskName(request.id, request.execID))
+        if request.execID.isEmpty {
+            var event = TaskEvents.Delete()
+            event.containerID = request.id
+            event.pid = response.pid
+            event.exitStatus = response.exitStatus
+            event.exitedAt = response.exitedAt
+            events.publish(event)
         }
         return response
     }
 
-    private func connect(_ request: ConnectRequest) throws -> ConnectResponse {
-        var response = ConnectResponse()
-        response.shimPID = UInt32(getpid())
-        response.taskPID = try process(TaskProcess(id: request.id)).status.pid
-        response.version = "v2"
-        return response
+    /// With containerd, the server ends once it has no container: a pod's containers share it.
+    private func shutdown(_ request: ShutdownRequest) -> Empty {
+        guard containerd != nil else { service.end() }
+        if tasks.count == 0 || request.now {
+            Thread.start("shutdown") { [self] in
+                events.flush(timeout: .seconds(5))
+                service.end()
+            }
+        }
+        return Empty()
     }
 }
 

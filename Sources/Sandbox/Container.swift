@@ -7,15 +7,13 @@ import TTRPC
 public final class Container: Sendable {
     public let id: String
     public let bundle: String
-    public let stdio: Stdio
     /// By process id; the init's is empty.
     let known: Guarded<[String: ContainerProcess]>
     private let guest: Sandbox.Guest
 
-    init(id: String, bundle: String, stdio: Stdio, initProcess: ContainerProcess) {
+    init(id: String, bundle: String, initProcess: ContainerProcess) {
         self.id = id
         self.bundle = bundle
-        self.stdio = stdio
         guest = initProcess.guest
         known = Guarded(["": initProcess])
     }

@@ -56,7 +56,7 @@ extension Sandbox {
             }
         }
         let process = ContainerProcess(ProcessReference(containerID: id), guest, ports, pid: response.pid)
-        let container = Container(id: id, bundle: bundle, stdio: stdio, initProcess: process)
+        let container = Container(id: id, bundle: bundle, initProcess: process)
         state.withLock { $0.containers[id] = container }
         return container
     }

@@ -4,7 +4,7 @@ import System
 
 /// Directories of sandboxes, one each, named by the sandbox's id. A lock on a file in it says that somebody of the sandbox
 /// lives; a directory whose lock is free was left by a crash of everything at once and is anybody's to remove.
-enum StateDirectory {
+public enum StateDirectory {
     private static let lockName = "lock"
     /// What the longest socket path adds to the state directory: libvirt's monitor socket.
     static let longestSuffixInBytes = "/vm/lib/qemu/domain-1-vm/monitor.sock".utf8.count
@@ -21,7 +21,7 @@ enum StateDirectory {
     }
 
     /// Makes the directory `id`, so that it appears with its lock held.
-    static func claim(_ id: String, in base: String) throws(LaunchError) -> (path: String, lock: FileDescriptor) {
+    public static func claim(_ id: String, in base: String) throws(LaunchError) -> (path: String, lock: FileDescriptor) {
         let path = "\(base)/\(id)"
         try requireRoom(for: id, in: base)
         do {

@@ -1,0 +1,86 @@
+import CSystem
+import Config
+import ContainerdAPI
+import Glibc
+import Protobuf
+import System
+import TTRPC
+
+/// `delete`: ends whatever is left of a container whose server no longer answers containerd, and says how it ended.
+struct DeleteCommand {
+    private let arguments: ShimArguments
+    private let bundle: String
+    private static let patience = Duration.seconds(15)
+
+    init(_ arguments: ShimArguments) {
+        self.arguments = arguments
+        bundle = arguments.bundle.isEmpty ? "." : arguments.bundle
+    }
+
+    /// - Throws: `ShimError` when processes of the sandbox outlive every attempt.
+    func run() throws -> DeleteResponse {
+        let group = (try? PodSpec(bundle: bundle))?.group ?? arguments.id
+        if let directory = directory(group) {
+            if group == arguments.id { try end(directory) } else { remove(from: directory) }
+        }
+        var response = DeleteResponse()
+        response.exitStatus = 128 + UInt32(SIGKILL)
+        response.exitedAt = Timestamp(nanosecondsSinceEpoch: UInt64(Clock.realtime.nanoseconds))
+        return response
+    }
+
+    private func directory(_ group: String) -> PodDirectory? {
+        if let address = try? Files.readText("\(bundle)/address"), let known = PodDirectory(address: address) {
+            return known
+        }
+        guard let base = try? Configuration.load().stateDirectory else { return nil }
+        return PodDirectory(
+            base: base, containerd: arguments.address, namespace: arguments.namespace, group: group)
+    }
+
+    /// Ends the sandbox: its server is killed, and the guardian sees to the rest.
+    private func end(_ directory: PodDirectory) throws(ShimError) {
+        if directory.isInUse {
+            killServer(directory)
+            guard directory.waitUntilUnused(timeout: Self.patience) else {
+                throw ShimError(
+                    "processes of the sandbox at \(directory.path) do not end; kill those that hold its lock")
+            }
+        }
+        try? Files.removeTree(directory.path)
+    }
+
+    /// The guardian's only child. Where the guardian is gone, its server has been asked to end by the kernel.
+    private func killServer(_ directory: PodDirectory) {
+        guard let text = try? Files.readText(directory.guardian), let guardian = pid_t(text), guardian > 1,
+            isOurs(guardian, directory),
+            let children = try? Files.readText("/proc/\(guardian)/task/\(guardian)/children")
+        else { return }
+        for child in children.split(separator: " ") {
+            guard let pid = pid_t(child), isOurs(pid, directory) else { continue }
+            kill(pid, SIGKILL)
+        }
+    }
+
+    /// Numbers are given to others in time: it is asked whether the process serves this directory.
+    private func isOurs(_ pid: pid_t, _ directory: PodDirectory) -> Bool {
+        let words = (try? Files.read("/proc/\(pid)/cmdline"))?.split(separator: 0) ?? []
+        return words.contains { $0.elementsEqual(directory.path.utf8) }
+    }
+
+    /// Takes one container out of a pod that goes on. A pod that is gone has taken it along.
+    private func remove(from directory: PodDirectory) {
+        guard let socket = try? UnixSocket.connect(directory.socket) else { return }
+        let client = Client(socket)
+        defer { client.close() }
+        let task = TaskProcess(id: arguments.id)
+        var kill = KillRequest()
+        kill.id = arguments.id
+        kill.signal = UInt32(SIGKILL)
+        kill.all = true
+        if (try? client.call(TaskAPI.kill, kill, timeout: Self.patience)) != nil {
+            _ = try? client.call(TaskAPI.wait, task, timeout: Self.patience)
+        }
+        _ = try? client.call(TaskAPI.delete, task, timeout: Self.patience)
+    }
+}

@@ -1,0 +1,108 @@
+import CSystem
+import Config
+import ContainerdAPI
+import Glibc
+import Protobuf
+import SandboxClient
+import System
+
+/// `start`: finds the server of the container's pod or starts one, and answers with its address.
+///
+/// containerd runs it in the bundle.
+struct StartCommand {
+    private let arguments: ShimArguments
+    private let bundle: String
+    /// How long a server that is ending, or one that starts, may take.
+    private static let patience = Duration.seconds(30)
+
+    init(_ arguments: ShimArguments) throws {
+        self.arguments = arguments
+        bundle = try Self.workingDirectory()
+    }
+
+    /// - Returns: what containerd reads from standard output.
+    /// - Throws: `ShimError` and others, one sentence each; then nothing is left.
+    func run() throws -> String {
+        let pod = try PodSpec(bundle: bundle)
+        // The runtime's options come with Create; where sandboxes are does not depend on them.
+        let configuration = try Configuration.load()
+        try StateDirectoryPath.prepare(configuration.stateDirectory)
+        let group = pod.group ?? arguments.id
+        let directory = PodDirectory(
+            base: configuration.stateDirectory, containerd: arguments.address, namespace: arguments.namespace,
+            group: group)
+        if !joins(directory, group) {
+            let network = try pod.network()
+            try launch(directory, claim(directory), group: group, network)
+        }
+        // Where containerd looks when it has been restarted.
+        try Files.replace("\(bundle)/address", Array(directory.address.utf8))
+        return bootstrap(directory.address)
+    }
+
+    /// Whether the pod's server runs already. A container that begins a pod never joins one: what is there under its name
+    /// is about to end.
+    private func joins(_ directory: PodDirectory, _ group: String) -> Bool {
+        group != arguments.id && directory.isInUse && (try? UnixSocket.connect(directory.socket)) != nil
+    }
+
+    private func claim(_ directory: PodDirectory) throws -> FileDescriptor {
+        let deadline = Clock.monotonic + Self.patience
+        while true {
+            if directory.isInUse, !directory.waitUntilUnused(timeout: max(.zero, deadline - Clock.monotonic)) {
+                throw ShimError(
+                    "the sandbox that \(arguments.id) had before has not ended within 30 s (its processes hold \(directory.lock)); "
+                        + "end them")
+            }
+            do { return try StateDirectory.claim(directory.name, in: directory.base).lock } catch {
+                // Somebody else was faster, and may be gone again.
+                guard directory.isInUse, Clock.monotonic < deadline else { throw error }
+            }
+        }
+    }
+
+    private func launch(
+        _ directory: PodDirectory, _ lock: FileDescriptor, group: String, _ network: PodSpec.Network
+    ) throws {
+        do {
+            let listener = try UnixSocket.listen(directory.socket)
+            try syscall("chmod", directory.socket) { chmod(directory.socket, 0o600) }
+            let (ready, readyWriter) = try makePipe()
+            let null = try FileDescriptor.open("/dev/null", O_RDWR)
+            let log = try FileDescriptor.open("\(directory.path)/server.log", O_WRONLY | O_CREAT | O_APPEND)
+            var options = ServeOptions(id: group, stateDirectory: directory.path)
+            options.containerd = ContainerdOptions(
+                namespace: arguments.namespace, events: Configuration.ownEnvironment("TTRPC_ADDRESS") ?? "",
+                bundle: bundle, network: network)
+            let process = try ChildProcess.spawn(
+                try Installation.Part.server.locate(Configuration()), ["serve"] + options.arguments,
+                descriptors: [null, log, log, listener, readyWriter, lock].map(\.raw), newSession: true)
+            readyWriter.close()
+            try Files.write(directory.guardian, "\(process.pid)")
+            // Ends when the server serves, or with the reason why it does not, or when it dies.
+            let failure = String(decoding: try ready.readToEnd(limit: 1 << 16), as: UTF8.self)
+            guard failure == ServerReadiness.word else {
+                _ = process.wait()
+                throw ShimError(
+                    failure.isEmpty ? "the sandbox's server ended at once; \(serverLog(directory))" : failure)
+            }
+        } catch {
+            if !directory.isInUse { try? Files.removeTree(directory.path) }
+            throw error
+        }
+    }
+
+    private func serverLog(_ directory: PodDirectory) -> String {
+        let text = (try? Files.readText("\(directory.path)/server.log", limit: 1 << 16)) ?? ""
+        return text.isEmpty ? "was it killed?" : "it said: \(text)"
+    }
+
+    /// containerd 2 takes the parameters of a connection as JSON, and earlier ones an address.
+    private func bootstrap(_ address: String) -> String { address }
+
+    private static func workingDirectory() throws(SystemError) -> String {
+        guard let path = getcwd(nil, 0) else { throw SystemError("getcwd") }
+        defer { free(path) }
+        return String(cString: path)
+    }
+}

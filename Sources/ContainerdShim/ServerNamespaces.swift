@@ -1,0 +1,31 @@
+import CSystem
+import Glibc
+import System
+
+/// A pod's server, QEMU and what else serves the sandbox run in the pod's network namespace and in a mount namespace of
+/// their own, so that whatever is mounted for the pod vanishes with them.
+enum ServerNamespaces {
+    /// Where what the guest is given of the host's files is mounted, below the state directory.
+    static func share(_ stateDirectory: String) -> String { "\(stateDirectory)/share" }
+
+    /// While the process is single-threaded: threads started later inherit it all.
+    /// - Throws: `SystemError`.
+    static func enter(_ network: PodSpec.Network, stateDirectory: String) throws(SystemError) {
+        switch network {
+        case .new:
+            try syscall("unshare", "network namespace") { cs_unshare_network() }
+        case .namespace(let path):
+            let file = try FileDescriptor.open(path, O_RDONLY)
+            let fd = file.raw
+            try syscall("setns", path) { cs_enter_network_namespace(fd) }
+        }
+        try syscall("unshare", "mount namespace") { cs_unshare_mounts() }
+        // What the host mounts later, a volume's new content for one, is seen here; nothing goes back.
+        try syscall("mount", "/") { mount(nil, "/", nil, UInt(MS_REC | MS_SLAVE), nil) }
+        let share = share(stateDirectory)
+        try Files.makeDirectories(share, mode: 0o755)
+        try syscall("mount", share) { mount(share, share, nil, UInt(MS_BIND), nil) }
+        // Shared: what is mounted below it later reaches the namespace of the program that serves it.
+        try syscall("mount", share) { mount(nil, share, nil, UInt(MS_SHARED), nil) }
+    }
+}
