@@ -24,19 +24,19 @@ struct ContainerHooks: Sendable {
 
     private let hooks: RuntimeSpec.Hooks
     private let state: State
-    /// Where the runtime's namespaces are; nil for this process's own.
-    private let view: HostView?
+    /// nil for this process's own namespaces.
+    private let host: HostView?
     /// Of a hook that sets no time itself: longer than anything a client waits for.
     static let longest = Duration.seconds(300)
 
     /// - Parameters:
     ///   - bundle: of the container; files without a name are made there for what hooks read and write.
-    ///   - view: of a process in the host's namespaces, which this one has left.
+    ///   - host: the host's namespaces, where this process has left them.
     /// - Throws: `SandboxError` for hooks that cannot be run.
-    init(_ spec: RuntimeSpec, id: String, bundle: String, view: HostView?) throws(SandboxError) {
+    init(_ spec: RuntimeSpec, id: String, bundle: String, host: HostView?) throws(SandboxError) {
         hooks = spec.hooks ?? RuntimeSpec.Hooks()
         state = State(ociVersion: RuntimeSpec.version, id: id, bundle: bundle, annotations: spec.annotations)
-        self.view = view
+        self.host = host
         guard hooks.createContainer.isEmpty, hooks.startContainer.isEmpty else {
             throw SandboxError(
                 .invalid,
@@ -92,7 +92,7 @@ struct ContainerHooks: Sendable {
                 hook.path, Array(hook.args.dropFirst()), environment: hook.env,
                 descriptors: [input.raw, output.raw, output.raw], newSession: true)
         }
-        let child = try view?.run("hook", start) ?? start()
+        let child = try host?.run("hook", start) ?? start()
         let limit = hook.timeout.map { Duration.seconds($0) } ?? Self.longest
         let name = "the \(moment.rawValue) hook \(hook.path)"
         guard child.wait(atMost: limit) != nil else {

@@ -57,9 +57,9 @@ struct LogProgram: Sendable {
 
     private static let patience = Duration.seconds(10)
 
-    /// - Parameter network: the namespace of the host, where such a program sends what it is told.
+    /// - Parameter host: where such a program keeps or sends what it is told.
     /// - Throws: `SandboxError`; then it does not run.
-    init(_ uri: LogURI, container: String, namespace: String, network: FileDescriptor?) throws(SandboxError) {
+    init(_ uri: LogURI, container: String, namespace: String, host: HostView?) throws(SandboxError) {
         do {
             let (output, outputWriter) = try makePipe()
             let (error, errorWriter) = try makePipe()
@@ -67,10 +67,11 @@ struct LogProgram: Sendable {
             let null = try FileDescriptor.open("/dev/null", O_RDWR)
             let environment = ["CONTAINER_ID=\(container)", "CONTAINER_NAMESPACE=\(namespace)"]
             let descriptors = [null, null, null, output, error, readyWriter]
-            let process = try Self.inNetwork(network) { () throws(SystemError) in
+            let start: @Sendable () throws(SystemError) -> ChildProcess = { () throws(SystemError) in
                 try ChildProcess.spawn(
                     uri.program, uri.arguments, environment: environment, descriptors: descriptors.map(\.raw))
             }
+            let process = try host?.run("log-program", start) ?? start()
             Thread.start("log-program") { _ = process.wait() }
             readyWriter.close()
             // A byte or the end: whichever comes, it has got so far.
@@ -84,24 +85,6 @@ struct LogProgram: Sendable {
         } catch let error as SandboxError { throw error } catch {
             throw SandboxError(.invalid, "the logging program \(uri.program) cannot be started: \(error)")
         }
-    }
-
-    /// Runs `body` in another network namespace. Namespaces belong to threads, and a child gets its parent thread's.
-    private static func inNetwork<T: Sendable>(
-        _ network: FileDescriptor?, _ body: @escaping @Sendable () throws(SystemError) -> T
-    ) throws(SystemError) -> T {
-        guard let network else { return try body() }
-        let outcome = Guarded<Result<T, SystemError>?>(nil)
-        Thread.start("host-network") {
-            let result = Result { () throws(SystemError) in
-                let fd = network.raw
-                try syscall("setns", "network namespace of the host") { cs_enter_network_namespace(fd) }
-                return try body()
-            }
-            outcome.withLock { $0 = result }
-        }
-        guard let result = outcome.wait(until: { $0 }) else { return try body() }
-        return try result.get()
     }
 }
 

@@ -27,10 +27,10 @@ public enum Shim {
     /// The server's life, in the guardian's child. Ends when the client asks, goes away, or a signal asks.
     private static func serve(_ options: ServeOptions) -> Never {
         let log = options.containerd.map { ShimLog(bundle: $0.bundle) }
-        let hostNetwork = try? FileDescriptor.open("/proc/self/ns/net", O_RDONLY)
+        let host = options.containerd.flatMap { _ in try? HostView(of: getpid()) }
         if let containerd = options.containerd { enterNamespaces(containerd, options) }
         let service = SandboxService(options)
-        let tasks = TaskService(service, log, hostNetwork: options.containerd == nil ? nil : hostNetwork)
+        let tasks = TaskService(service, log, host: host)
         let server = Server(service.handlers + tasks.handlers, mapError: rpcError)
 
         if options.containerd == nil {

@@ -1,5 +1,6 @@
 import Config
 import ContainerdAPI
+import Glibc
 import OCISpec
 import Protobuf
 import Sandbox
@@ -27,6 +28,7 @@ extension TaskService {
         }
         let runtime = try PodConfiguration.runtimeClass(request.options)
         let spec = try specification(request.bundle)
+        let hooks = try ContainerHooks(spec, id: request.id, bundle: request.bundle, host: host)
         let options = service.options
         let sandbox = try service.podSandbox {
             let configuration = try PodConfiguration.sandbox(
@@ -37,10 +39,25 @@ extension TaskService {
             return configuration
         }
         do {
-            return try sandbox.createContainer(
+            let container = try sandbox.createContainer(
                 id: request.id, bundle: request.bundle, spec: spec, root: try root(request, spec), stdio: streams)
+            try run(hooks, container, in: sandbox)
+            tasks[TaskName(request.id)]?.hooks = hooks
+            return container
         } catch {
             if tasks.count == 1 { service.discard(sandbox) }
+            throw error
+        }
+    }
+
+    /// The hooks that come before the start. When one fails, so does the container.
+    private func run(_ hooks: ContainerHooks, _ container: Container, in sandbox: Sandbox) throws {
+        do {
+            for moment in [ContainerHooks.Moment.prestart, .createRuntime] { try hooks.run(moment, pid: getpid()) }
+        } catch {
+            try? sandbox.delete(container, process: "")
+            // What those before it have made.
+            do { try hooks.run(.poststop, pid: nil) } catch { log?.error("\(error)") }
             throw error
         }
     }

@@ -16,13 +16,15 @@ final class TaskService: Sendable {
     let containerd: ContainerdOptions?
     let tasks = TaskTable()
     let events: EventPublisher
-    /// The host's network namespace, which this process has left.
-    let hostNetwork: FileDescriptor?
+    /// The host's namespaces, which this process has left.
+    let host: HostView?
+    let log: ShimLog?
 
-    init(_ service: SandboxService, _ log: ShimLog?, hostNetwork: FileDescriptor? = nil) {
+    init(_ service: SandboxService, _ log: ShimLog?, host: HostView? = nil) {
         self.service = service
         containerd = service.options.containerd
-        self.hostNetwork = hostNetwork
+        self.host = host
+        self.log = log
         events = EventPublisher(
             address: containerd?.events ?? "", namespace: containerd?.namespace ?? "", log: log)
     }
@@ -95,7 +97,7 @@ final class TaskService: Sendable {
         do {
             let opened = try OpenedStdio(stdio) { uri throws(SandboxError) in
                 try LogProgram(
-                    uri, container: name.container, namespace: containerd?.namespace ?? "", network: hostNetwork)
+                    uri, container: name.container, namespace: containerd?.namespace ?? "", host: host)
             }
             let made = try body(opened.streams)
             entry.created(stdio, inputWriter: opened.inputWriter)
@@ -140,6 +142,7 @@ final class TaskService: Sendable {
             publishStart(request, response.pid)
         }
         if let entry { try entry.starting(run) } else { try run() }
+        if request.execID.isEmpty { runHooks(.poststart, of: entry, pid: getpid()) }
         return response
     }
 
@@ -210,8 +213,10 @@ final class TaskService: Sendable {
             response.exitStatus = exit.status
             response.exitedAt = Timestamp(nanosecondsSinceEpoch: exit.atInNanosecondsSinceEpoch)
         }
+        let entry = tasks[TaskName(request.id, request.execID)]
         tasks.remove(TaskName(request.id, request.execID))
         if request.execID.isEmpty {
+            runHooks(.poststop, of: entry, pid: nil)
             var event = TaskEvents.Delete()
             event.containerID = request.id
             event.pid = response.pid
@@ -220,6 +225,11 @@ final class TaskService: Sendable {
             events.publish(event)
         }
         return response
+    }
+
+    /// Hooks whose failure changes nothing any more.
+    private func runHooks(_ moment: ContainerHooks.Moment, of entry: TaskEntry?, pid: pid_t?) {
+        do { try entry?.hooks?.run(moment, pid: pid) } catch { log?.error(error.description) }
     }
 
     /// With containerd, the server ends once it has no container: a pod's containers share it.

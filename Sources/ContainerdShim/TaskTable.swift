@@ -18,6 +18,7 @@ final class TaskEntry: Sendable {
         var inputWriter: FileDescriptor?
         var isPaused = false
         var wasOutOfMemory = false
+        var hooks: ContainerHooks?
     }
 
     private let state = Guarded(State())
@@ -27,6 +28,12 @@ final class TaskEntry: Sendable {
     var isPaused: Bool {
         get { state.withLock { $0.isPaused } }
         set { state.withLock { $0.isPaused = newValue } }
+    }
+
+    /// Of a container, whose entry is that of its init.
+    var hooks: ContainerHooks? {
+        get { state.withLock { $0.hooks } }
+        set { state.withLock { $0.hooks = newValue } }
     }
 
     func created(_ stdio: TaskStdio, inputWriter: FileDescriptor?) {

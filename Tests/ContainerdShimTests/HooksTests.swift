@@ -19,9 +19,9 @@ import Testing
         RuntimeSpec.Hook(path: "/bin/sh", args: ["sh", "-c", script], env: ["PATH=/usr/bin:/bin"], timeout: timeout)
     }
 
-    func hooks(_ hooks: RuntimeSpec.Hooks, _ bundle: Bundle, view: HostView? = nil) throws -> ContainerHooks {
+    func hooks(_ hooks: RuntimeSpec.Hooks, _ bundle: Bundle, host: HostView? = nil) throws -> ContainerHooks {
         let spec = RuntimeSpec(annotations: ["a": "b"], hooks: hooks)
-        return try ContainerHooks(spec, id: "c1", bundle: bundle.path, view: view)
+        return try ContainerHooks(spec, id: "c1", bundle: bundle.path, host: host)
     }
 
     func refusal(_ body: () throws -> Void) -> String {
@@ -128,7 +128,7 @@ import Testing
         _ = try reader.readExactly(1)
         let script = "readlink /proc/self/ns/net /proc/self/ns/mnt > \(bundle.path)/there"
         let all = try hooks(
-            RuntimeSpec.Hooks(prestart: [shell(script)]), bundle, view: try HostView(of: other.pid))
+            RuntimeSpec.Hooks(prestart: [shell(script)]), bundle, host: try HostView(of: other.pid))
         try all.run(.prestart, pid: 1)
         func namespace(_ pid: String, _ kind: String) throws -> String {
             var buffer = [CChar](repeating: 0, count: 64)

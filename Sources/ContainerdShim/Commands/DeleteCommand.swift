@@ -3,6 +3,7 @@ import Config
 import ContainerdAPI
 import Glibc
 import Protobuf
+import Sandbox
 import System
 import TTRPC
 
@@ -19,9 +20,15 @@ struct DeleteCommand {
 
     /// - Throws: `ShimError` when processes of the sandbox outlive every attempt.
     func run() throws -> DeleteResponse {
-        let group = (try? PodSpec(bundle: bundle))?.group ?? arguments.id
+        let spec = try? PodSpec(bundle: bundle)
+        let group = spec?.group ?? arguments.id
+        var isGone = true
         if let directory = directory(group) {
-            if group == arguments.id { try end(directory) } else { remove(from: directory) }
+            if group == arguments.id { try end(directory) } else { isGone = !remove(from: directory) }
+        }
+        // Else its server has run them.
+        if isGone, let spec = spec?.spec {
+            try? ContainerHooks(spec, id: arguments.id, bundle: bundle, host: nil).run(.poststop, pid: nil)
         }
         var response = DeleteResponse()
         response.exitStatus = 128 + UInt32(SIGKILL)
@@ -47,6 +54,8 @@ struct DeleteCommand {
                     "processes of the sandbox at \(directory.path) do not end; kill those that hold its lock")
             }
         }
+        // The guardian has done it, unless it was killed as well.
+        HostCgroup.removeRecorded(ServeOptions(id: arguments.id, stateDirectory: directory.path).cgroupRecord)
         try? Files.removeTree(directory.path)
     }
 
@@ -69,8 +78,9 @@ struct DeleteCommand {
     }
 
     /// Takes one container out of a pod that goes on. A pod that is gone has taken it along.
-    private func remove(from directory: PodDirectory) {
-        guard let socket = try? UnixSocket.connect(directory.socket) else { return }
+    /// - Returns: whether there is such a pod.
+    private func remove(from directory: PodDirectory) -> Bool {
+        guard let socket = try? UnixSocket.connect(directory.socket) else { return false }
         let client = Client(socket)
         defer { client.close() }
         let task = TaskProcess(id: arguments.id)
@@ -82,5 +92,6 @@ struct DeleteCommand {
             _ = try? client.call(TaskAPI.wait, task, timeout: Self.patience)
         }
         _ = try? client.call(TaskAPI.delete, task, timeout: Self.patience)
+        return true
     }
 }
