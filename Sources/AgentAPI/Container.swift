@@ -54,6 +54,8 @@ public struct ContainerSpec: Message {
     public var readOnlyPaths: [String] = []
     public var sysctls: [String: String] = [:]
     public var devices: [Device] = []
+    /// Whether the container gets a node of every device the guest has.
+    public var allDevices = false
     /// `private`, `slave`, `shared`, `unbindable`; empty means `private`.
     public var rootfsPropagation = ""
     public init() {}
@@ -63,6 +65,7 @@ public struct ContainerSpec: Message {
         .singular(7, \.resources, .message), .optional(8, \.seccomp, .message), .repeated(9, \.maskedPaths, .string),
         .repeated(10, \.readOnlyPaths, .string), .map(11, \.sysctls, .string), .repeated(12, \.devices, .message),
         .singular(13, \.rootfsPropagation, .string), .map(14, \.joinedNamespaces, .string),
+        .singular(15, \.allDevices, .bool),
     ]
 }
 

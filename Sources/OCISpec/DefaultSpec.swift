@@ -58,7 +58,7 @@ extension RuntimeSpec {
     ]
 
     /// No device but the harmless ones; any node may be made, since opening it is what is refused.
-    static let defaultDeviceRules: [DeviceRule] =
+    public static let defaultDeviceRules: [DeviceRule] =
         [
             DeviceRule(allow: false, access: "rwm"),
             DeviceRule(allow: true, type: "c", access: "m"),

@@ -30,7 +30,7 @@ public final class Container: Sendable {
     public func update(_ resources: RuntimeSpec.Resources) throws(RPCError) {
         var request = UpdateContainerRequest()
         request.containerID = id
-        request.resources = Resources(resources)
+        request.resources = Resources(pod: resources)
         _ = try guest.client.call(Agent.updateContainer, request)
     }
 

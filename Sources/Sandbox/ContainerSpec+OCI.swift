@@ -3,7 +3,10 @@ import OCISpec
 
 extension ContainerSpec {
     /// What the guest carries out of a bundle's configuration.
-    init(_ spec: RuntimeSpec) throws(SandboxError) {
+    /// - Parameter joinable: for a container of a pod, the id of the container that has the namespace at this path; nil for
+    ///   a path that is none of the pod's. Without it the sandbox is the container's alone (`cloister run`).
+    /// - Throws: `SandboxError` for what means nothing in a sandbox, in a sentence.
+    init(_ spec: RuntimeSpec, joinable: ((_ path: String) -> String?)? = nil) throws(SandboxError) {
         self.init()
         guard let process = spec.process else { throw SandboxError(.invalid, "config.json has no \"process\"") }
         self.process = ProcessSpec(process, user: spec.annotations[RuntimeSpec.userAnnotation] ?? "")
@@ -12,6 +15,21 @@ extension ContainerSpec {
         readOnlyRoot = spec.root?.readonly ?? false
         mounts = spec.mounts.map(Mount.init)
         guard let linux = spec.linux else { return }
+        resources = linux.resources.map { Resources($0) } ?? Resources()
+        seccomp = linux.seccomp.map(Seccomp.init)
+        maskedPaths = linux.maskedPaths
+        readOnlyPaths = linux.readonlyPaths
+        sysctls = linux.sysctl
+        devices = linux.devices.map(Device.init)
+        rootfsPropagation = linux.rootfsPropagation ?? ""
+        if let joinable {
+            try adoptPod(spec, linux, joinable)
+        } else {
+            try adoptNamespaces(linux)
+        }
+    }
+
+    private mutating func adoptNamespaces(_ linux: RuntimeSpec.Linux) throws(SandboxError) {
         for namespace in linux.namespaces {
             // A namespace by path is one of the host's, which no guest can join.
             if let path = namespace.path, !path.isEmpty, namespace.type != "network" {
@@ -20,13 +38,6 @@ extension ContainerSpec {
             }
             namespaces.append(namespace.type)
         }
-        resources = linux.resources.map(Resources.init) ?? Resources()
-        seccomp = linux.seccomp.map(Seccomp.init)
-        maskedPaths = linux.maskedPaths
-        readOnlyPaths = linux.readonlyPaths
-        sysctls = linux.sysctl
-        devices = linux.devices.map(Device.init)
-        rootfsPropagation = linux.rootfsPropagation ?? ""
     }
 }
 

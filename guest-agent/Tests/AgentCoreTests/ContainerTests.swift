@@ -74,6 +74,10 @@ struct ContainerTests {
             $0.devices = [device]
         },
         Case(
+            "all devices of the guest", "\(b) stat -c '%F %t:%T' /dev/full /dev/net/tun; \(b) readlink /dev/ptmx",
+            "character special file 1:7\ncharacter special file a:c8\npts/ptmx\n"
+        ) { $0.allDevices = true },
+        Case(
             "tmpfs options", "\(b) stat -c %a /t; \(b) grep ' /t ' /proc/mounts | \(b) grep -o noexec", "1700\nnoexec\n"
         ) {
             $0.mounts.append(AgentFixture.mount("/t", "tmpfs", ["noexec", "mode=1700", "size=1m"]))

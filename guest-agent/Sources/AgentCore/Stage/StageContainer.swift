@@ -45,6 +45,7 @@ enum StageContainer {
             $0.destination.split(separator: "/") == ["dev"] && ($0.type == "bind" || MountOptions($0.options).isBind)
         }
         if !devIsBound { try devices.makeDefaults() }
+        if spec.allDevices && !devIsBound { try devices.makeAll() }
         for device in spec.devices { try devices.make(device) }
         let process = request.process
         let terminal =

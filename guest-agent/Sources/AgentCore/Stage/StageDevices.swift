@@ -38,6 +38,34 @@ struct StageDevices {
         }
     }
 
+    /// Makes a node of everything in the guest's own `/dev`, but for terminals, which the container has of its own.
+    func makeAll() throws { try makeAll(in: "/dev") }
+
+    private func makeAll(in directory: String) throws {
+        for name in try Files.list(directory).sorted() where !["console", "ptmx", "pts"].contains(name) {
+            let path = "\(directory)/\(name)"
+            var info = stat()
+            guard lstat(path, &info) == 0 else { continue }
+            var device = Device()
+            switch info.st_mode & S_IFMT {
+            case S_IFDIR:
+                try makeAll(in: path)
+                continue
+            case S_IFCHR: device.type = "c"
+            case S_IFBLK: device.type = "b"
+            default: continue
+            }
+            device.path = path
+            // makedev(3)'s parts.
+            let number = UInt64(info.st_rdev)
+            device.major = Int64((number >> 8) & 0xfff | (number >> 32) & ~0xfff)
+            device.minor = Int64(number & 0xff | (number >> 12) & ~0xff)
+            device.fileMode = info.st_mode & 0o7777
+            (device.uid, device.gid) = (info.st_uid, info.st_gid)
+            try make(device)
+        }
+    }
+
     func make(_ device: Device) throws {
         let (parent, name) = ContainerRoot.split(device.path)
         let type: mode_t
