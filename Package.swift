@@ -37,7 +37,9 @@ let package = Package(
         room("Acceleration", ["System"]),
         room("Hypervisor", ["Acceleration", "CLibvirt", "CSystem", "System"]),
         room("Storage", ["CSystem", "System"]),
-        room("Sandbox", ["Hypervisor", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
+        .systemLibrary(name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-route-3-dev"])]),
+        room("Network", ["AgentAPI", "CNetlink", "CSystem", "System"]),
+        room("Sandbox", ["Hypervisor", "Network", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
 
         // The doors.
         .target(name: "CToml"),
@@ -85,6 +87,7 @@ let package = Package(
         .executableTarget(
             name: "FuzzVsock", dependencies: ["Vsock", "VsockDriver", "System"], path: "Fuzz/vsock", exclude: ["corpus"]
         ),
+        tests("Network", ["AgentAPI", "CSystem", "System"]),
         tests("Hypervisor", ["Acceleration", "System"]),
     ],
     swiftLanguageModes: [.v6],

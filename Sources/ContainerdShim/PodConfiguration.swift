@@ -37,6 +37,7 @@ enum PodConfiguration {
             memoryInBytes: size.memoryInBytes, vcpus: Int(size.vcpus), bootTimeout: configuration.bootTimeout,
             capabilityCache: dataDirectory(configuration) + "/qemu")
         result.accelerator = try accelerator(configuration.accelerator, runtime)
+        result.hasNetwork = true
         return result
     }
 

@@ -137,6 +137,7 @@ final class TaskService: Sendable {
         var response = StartResponse()
         response.pid = pid(process)
         func run() throws {
+            try service.sandbox().configureNetwork()
             try service.sandbox().timings.measure("process start") { try process.start() }
             if containerd == nil { response.pid = process.status.pid }
             publishStart(request, response.pid)

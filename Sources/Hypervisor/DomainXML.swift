@@ -81,7 +81,7 @@ public enum DomainXML {
         devices.append(
             XMLElement(
                 "controller", ["type": "virtio-serial", "index": "0", "ports": "1"],
-                [pci(.init(slot: MachineConfiguration.consoleSlot, function: 0))]))
+                [pci(machine.consoleAddress)]))
         if let serial = machine.serialLog {
             devices.append(
                 XMLElement(
@@ -107,6 +107,9 @@ public enum DomainXML {
                 ]))
         for (index, disk) in machine.disks.enumerated() {
             devices.append(element(disk, target: diskName(index), address: machine.address(ofDisk: index)))
+        }
+        for (index, card) in machine.networkCards.enumerated() {
+            devices.append(card.element(pci(machine.address(ofNetworkCard: index))))
         }
         return devices
     }

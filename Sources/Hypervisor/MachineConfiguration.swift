@@ -42,6 +42,8 @@ public struct MachineConfiguration: Sendable {
     public var initramfs: String
     public var commandLine: String
     public var disks: [Disk]
+    /// In the order given; at most `mostNetworkCards`.
+    public var networkCards: [NetworkCard] = []
     /// Socket of the vhost-user-vsock back end, which must be listening before `VirtualMachine.start`; nil for no device.
     public var vsockSocket: String?
     /// File that what the guest writes to `hvc0` is appended to; created when it is not there.
@@ -114,6 +116,13 @@ public struct MachineConfiguration: Sendable {
     static let entropySlot = 3
     static let balloonSlot = 4
     static let firstDiskSlot = 5
+
+    /// The other functions of the console's slot: nobody unplugs either, and disks need the slots.
+    public static let mostNetworkCards = 7
+    func address(ofNetworkCard index: Int) -> Address { Address(slot: Self.consoleSlot, function: 1 + index) }
+    var consoleAddress: Address {
+        Address(slot: Self.consoleSlot, function: 0, multifunction: !networkCards.isEmpty)
+    }
 
     /// A slot for each disk while there are enough, since a whole slot can be unplugged by itself; then eight a slot.
     func address(ofDisk index: Int) -> Address {

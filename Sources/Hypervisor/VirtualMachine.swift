@@ -194,6 +194,8 @@ public final class VirtualMachine: Sendable {
             throw HypervisorError(
                 step, "\(configuration.disks.count) disks are more than the \(MachineConfiguration.mostDisks) that fit")
         }
+        let (cards, most) = (configuration.networkCards.count, MachineConfiguration.mostNetworkCards)
+        if cards > most { throw HypervisorError(step, "\(cards) network cards are more than the \(most) that fit") }
     }
 
     private func listen(_ connection: virConnectPtr) {

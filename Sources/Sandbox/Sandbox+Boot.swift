@@ -49,8 +49,10 @@ extension Sandbox {
 
         let user = SandboxConfiguration.unprivilegedUser()
         if let user { try handOver(to: user, disks) }
+        var description = machineConfiguration(accelerator.accelerator, disks, user)
+        description.networkCards = try networkCards()
         let machine = VirtualMachine(
-            configuration: machineConfiguration(accelerator.accelerator, disks, user), root: configuration.libvirtRoot,
+            configuration: description, root: configuration.libvirtRoot,
             capabilityCache: configuration.capabilityCache)
         state.withLock { $0.machine = machine }
         machine.onExit { [weak self] reason in

@@ -30,6 +30,8 @@ extension Sandbox {
         var request = CreateContainerRequest()
         request.containerID = id
         request.spec = try ContainerSpec(spec)
+        // The guest's own network is the pod's.
+        if configuration.hasNetwork { request.spec.namespaces.removeAll { $0 == "network" } }
         for (image, disk) in zip(rootfs, disks) {
             var part = AgentAPI.Disk()
             part.serial = disk.serial
@@ -45,6 +47,7 @@ extension Sandbox {
         guard !request.rootfs.layers.isEmpty else { throw SandboxError(.invalid, "the container's root has no layers") }
 
         try boot(disks: disks)
+        try configureNetwork()
         let guest = try guest()
         guest.removals.wait(for: ProcessReference(containerID: id))
         let ports = StdioPorts(stdio, on: guest.device)

@@ -36,6 +36,7 @@ public final class Sandbox: Sendable {
     public let configuration: SandboxConfiguration
     public let timings = Timings()
     let state = Guarded(State())
+    let network = Guarded(PodLink())
 
     public init(_ configuration: SandboxConfiguration) { self.configuration = configuration }
 
@@ -71,5 +72,7 @@ public final class Sandbox: Sendable {
         }
         machine?.destroy()
         device?.stop()
+        // After the guest: a call to it that never returns may hold the network.
+        releaseNetwork()
     }
 }

@@ -61,6 +61,24 @@ import Testing
         #expect(!DomainXML.render(configuration { $0.firmware = nil }).contains("<loader"))
     }
 
+    /// Each on a tap of its own in this process's network namespace, without the host's vhost-net and without a boot ROM.
+    @Test func networkCards() {
+        let machine = configuration {
+            $0.networkCards = (1...MachineConfiguration.mostNetworkCards).map {
+                NetworkCard(hardwareAddress: "02:00:00:00:00:0\($0)", tap: "t<\($0)")
+            }
+        }
+        let cards = DomainXML.render(machine).components(between: "<interface type='ethernet'>", and: "</interface>")
+        #expect(cards.count == MachineConfiguration.mostNetworkCards)
+        #expect(cards[2].contains("<mac address='02:00:00:00:00:03'/>") && cards[2].contains("<target dev='t&lt;3'/>"))
+        for card in cards { #expect(card.contains("<driver name='qemu'/>") && card.contains("<rom enabled='no'/>")) }
+        let places = machine.networkCards.indices.map { machine.address(ofNetworkCard: $0) } + [machine.consoleAddress]
+        #expect(Set(places.map { $0.slot * 8 + $0.function }).count == places.count)
+        #expect(places.allSatisfy { $0.slot == machine.consoleAddress.slot && $0.function < 8 })
+        #expect(places.filter(\.multifunction) == [machine.consoleAddress] && machine.consoleAddress.function == 0)
+        #expect(!configuration().consoleAddress.multifunction)
+    }
+
     @Test func readOnlyAndWritableDisks() {
         let disks = DomainXML.render(configuration(disks: 2)).components(between: "<disk ", and: "</disk>")
         #expect(disks.count == 2)

@@ -11,6 +11,7 @@ final class AgentProcess: Sendable {
     /// This program, as an `O_PATH` descriptor: the init stage runs it.
     let program: FileDescriptor
     let reaper: Reaper
+    let events: DeviceEvents
     let disks: Disks
     let start: Duration
     let containers = ContainerRegistry()
@@ -26,6 +27,7 @@ final class AgentProcess: Sendable {
         self.start = start
         ca_spare_memory()
         reaper = Reaper()
+        self.events = events
         disks = Disks(events: events)
         ownPIDNamespace = try FileDescriptor.open("/proc/self/ns/pid", O_RDONLY)
     }
@@ -89,6 +91,10 @@ final class AgentProcess: Sendable {
             },
             .on(Agent.deleteProcess) {
                 try self.delete($0)
+                return Empty()
+            },
+            .on(Agent.configureNetwork) {
+                try Network.configure($0, events: self.events)
                 return Empty()
             },
         ]

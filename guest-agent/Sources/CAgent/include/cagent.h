@@ -1,6 +1,7 @@
 // System calls and kernel structures that Swift cannot import (variadic functions, macros, system calls without a glibc
 // wrapper), and the few places where Swift must not run: between clone and exec.
 #pragma once
+#include "crtnetlink.h"
 #include <errno.h>
 #include <poll.h>
 #include <seccomp.h>
