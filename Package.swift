@@ -89,6 +89,7 @@ let package = Package(
         ),
         tests("Network", ["AgentAPI", "CSystem", "System"]),
         tests("Hypervisor", ["Acceleration", "System"]),
+        tests("SandboxClient", ["System"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -26,6 +26,10 @@ public enum StateDirectory {
         try requireRoom(for: id, in: base)
         do {
             try Files.makeDirectories(base, mode: 0o711)
+            // One at a time: between the making of a lock and its locking it looks like one that was left behind.
+            let turn = try FileDescriptor.open(base, O_RDONLY | O_DIRECTORY)
+            let turnNumber = turn.raw
+            try syscall("flock", base) { cs_flock(turnNumber, LOCK_EX) }
             sweep(base)
             let fresh = "\(base)/.new-\(getpid())-\(UInt32.random(in: 0 ... .max))"
             try syscall("mkdir", fresh) { mkdir(fresh, 0o711) }

@@ -18,6 +18,7 @@ enum Guest {
             if commandLineWords().contains(Agent.powerOffWord) { powerOff() }
             try syscall("loopback") { ca_loopback_up() }
             try Cgroup.enableControllers()
+            reportSmallPages()
             let events = try DeviceEvents()
             let agent = try AgentProcess(transport: .vsock, program: program, events: events, start: start)
             let control = try dial(events)
@@ -25,6 +26,13 @@ enum Guest {
         } catch { Log.error("\(error)") }
         // Whether the host has gone or the guest could not start: nobody would ever use this guest.
         powerOff()
+    }
+
+    /// Free memory goes back to the host in pieces of 32 KiB and more, where the kernel by itself would keep what is
+    /// smaller than 2 MiB: 5 MiB of an idle guest's 40. The balloon's driver sets its own when it is found, so this comes
+    /// after. Kernels without it keep more.
+    private static func reportSmallPages() {
+        try? Files.write("/sys/module/page_reporting/parameters/page_reporting_order", "3")
     }
 
     /// Dials the host as soon as the device is there, which may be long after boot.
