@@ -26,7 +26,7 @@ public final class ChildProcess: Sendable {
     public let pidfd: FileDescriptor
     private let status = Guarded<ExitStatus?>(nil)
 
-    private init(pid: pid_t, pidfd: FileDescriptor) {
+    init(pid: pid_t, pidfd: FileDescriptor) {
         self.pid = pid
         self.pidfd = pidfd
     }

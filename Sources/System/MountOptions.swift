@@ -1,26 +1,25 @@
-import CAgent
+import CSystem
 import Glibc
-import TTRPC
 
 /// A mount's options, sorted into what mount(2) takes as flags and what the filesystem gets as text
 /// (<https://github.com/opencontainers/runtime-spec/blob/main/config.md#linux-mount-options>).
-struct MountOptions {
+public struct MountOptions: Sendable {
     /// `MS_*` to set.
-    var flags: UInt = 0
+    public var flags: UInt = 0
     /// `MS_*` that an option such as `rw` or `exec` takes away from what is there.
-    var cleared: UInt = 0
+    public var cleared: UInt = 0
     /// Propagation changes, each a call of its own.
-    var propagation: [UInt] = []
+    public var propagation: [UInt] = []
     /// `MOUNT_ATTR_*` for the mount and everything below it.
-    var recursivelySet: UInt64 = 0
-    var recursivelyCleared: UInt64 = 0
+    public var recursivelySet: UInt64 = 0
+    public var recursivelyCleared: UInt64 = 0
     /// A tmpfs begins with what the image has at its place.
-    var copiesUp = false
-    var data: [String] = []
+    public var copiesUp = false
+    public var data: [String] = []
 
-    var isBind: Bool { flags & UInt(MS_BIND) != 0 }
+    public var isBind: Bool { flags & UInt(MS_BIND) != 0 }
 
-    init(_ options: [String]) {
+    public init(_ options: [String]) {
         for option in options {
             if let flag = Self.set[option] {
                 flags |= flag
@@ -55,7 +54,7 @@ struct MountOptions {
         "noiversion": UInt(MS_I_VERSION), "loud": 1 << 15, "nolazytime": 1 << 25, "symfollow": 1 << 8,
     ]
 
-    static let propagations: [String: UInt] = [
+    public static let propagations: [String: UInt] = [
         "private": UInt(MS_PRIVATE), "shared": UInt(MS_SHARED), "slave": UInt(MS_SLAVE),
         "unbindable": UInt(MS_UNBINDABLE), "rprivate": UInt(MS_PRIVATE | MS_REC), "rshared": UInt(MS_SHARED | MS_REC),
         "rslave": UInt(MS_SLAVE | MS_REC), "runbindable": UInt(MS_UNBINDABLE | MS_REC),
