@@ -39,7 +39,9 @@ let package = Package(
         room("Storage", ["CSystem", "System"]),
         .systemLibrary(name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-route-3-dev"])]),
         room("Network", ["AgentAPI", "CNetlink", "CSystem", "System"]),
-        room("Sandbox", ["Hypervisor", "Network", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
+        room(
+            "Sandbox",
+            ["Hypervisor", "Network", "Storage", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
 
         // The doors.
         .target(name: "CToml"),

@@ -103,8 +103,9 @@ public enum DomainXML {
                 "rng", ["model": "virtio"],
                 [
                     XMLElement("backend", ["model": "random"], text: "/dev/urandom"),
-                    pci(.init(slot: MachineConfiguration.entropySlot, function: 0)),
+                    pci(machine.entropyAddress),
                 ]))
+        if let share = machine.share { devices.append(share.element(pci(MachineConfiguration.shareAddress))) }
         for (index, disk) in machine.disks.enumerated() {
             devices.append(element(disk, target: diskName(index), address: machine.address(ofDisk: index)))
         }

@@ -46,6 +46,8 @@ public struct MachineConfiguration: Sendable {
     public var networkCards: [NetworkCard] = []
     /// Socket of the vhost-user-vsock back end, which must be listening before `VirtualMachine.start`; nil for no device.
     public var vsockSocket: String?
+    /// The directory that the guest shares with the host; nil for none.
+    public var share: Share?
     /// File that what the guest writes to `hvc0` is appended to; created when it is not there.
     public var consoleLog: String
     /// A 16550 (`ttyS0`) for what a guest says before virtio is up, appended to this file. It slows the boot: for debugging.
@@ -123,6 +125,10 @@ public struct MachineConfiguration: Sendable {
     var consoleAddress: Address {
         Address(slot: Self.consoleSlot, function: 0, multifunction: !networkCards.isEmpty)
     }
+
+    /// Beside the random number generator: nobody unplugs either, and disks need the slots.
+    static let shareAddress = Address(slot: entropySlot, function: 1)
+    var entropyAddress: Address { Address(slot: Self.entropySlot, function: 0, multifunction: share != nil) }
 
     /// A slot for each disk while there are enough, since a whole slot can be unplugged by itself; then eight a slot.
     func address(ofDisk index: Int) -> Address {

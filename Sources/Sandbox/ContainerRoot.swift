@@ -1,4 +1,4 @@
-import OCISpec
+import Storage
 
 /// What a container's root filesystem is made of.
 public enum ContainerRoot: Sendable {
@@ -10,34 +10,19 @@ public enum ContainerRoot: Sendable {
     case directory(String)
 }
 
-/// One mount of a root filesystem (`containerd.types.Mount`): a type and options as mount(8) has them.
-public struct RootfsMountSpec: Sendable, Equatable {
-    public var type: String
-    public var source: String
-    /// Below the root, for a mount that is not the root itself; mostly empty.
-    public var target: String
-    public var options: [String]
+/// One mount of a root filesystem (`containerd.types.Mount`).
+public typealias RootfsMountSpec = HostMount
 
-    public init(type: String, source: String, target: String = "", options: [String] = []) {
-        self.type = type
-        self.source = source
-        self.target = target
-        self.options = options
-    }
-}
+/// A filesystem image on the host that becomes part of a container's root.
+public struct RootfsImage: Sendable {
+    public var path: String
+    /// As mount(2) names it, e.g. `ext4`.
+    public var filesystem: String
+    public var readOnly: Bool
 
-extension Sandbox {
-    /// Starts the sandbox, if it has not started yet, and makes the container in it.
-    /// - Throws: `SandboxError` for a root that this machine cannot serve; the guest's `RPCError`.
-    public func createContainer(
-        id: String, bundle: String, spec: RuntimeSpec, root: ContainerRoot, stdio: Stdio
-    ) throws -> Container {
-        switch root {
-        case .images(let images):
-            return try createContainer(id: id, bundle: bundle, spec: spec, rootfs: images, stdio: stdio)
-        case .mounts, .directory:
-            throw SandboxError(
-                .invalid, "the root of container \(id) is a directory of the host, and this sandbox takes images only")
-        }
+    public init(path: String, filesystem: String, readOnly: Bool) {
+        self.path = path
+        self.filesystem = filesystem
+        self.readOnly = readOnly
     }
 }

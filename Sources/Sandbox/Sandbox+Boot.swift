@@ -48,6 +48,7 @@ extension Sandbox {
         }
 
         let user = SandboxConfiguration.unprivilegedUser()
+        if let program = configuration.virtiofsd { try startShareServer(program, for: user) }
         if let user { try handOver(to: user, disks) }
         var description = machineConfiguration(accelerator.accelerator, disks, user)
         description.networkCards = try networkCards()
@@ -124,6 +125,9 @@ extension Sandbox {
             vsockSocket: configuration.vsockSocket, consoleLog: configuration.consoleLog, runAs: user)
         // What the guest frees goes back to the host at once: 6 MiB of an idle guest's 50.
         machine.balloon = true
+        if configuration.virtiofsd != nil {
+            machine.share = Share(socket: configuration.shareSocket, tag: Agent.shareTag)
+        }
         return machine
     }
 

@@ -4,53 +4,46 @@ import OCISpec
 import System
 import TTRPC
 
-/// A filesystem image on the host that becomes part of a container's root.
-public struct RootfsImage: Sendable {
-    public var path: String
-    /// As mount(2) names it, e.g. `ext4`.
-    public var filesystem: String
-    public var readOnly: Bool
-
-    public init(path: String, filesystem: String, readOnly: Bool) {
-        self.path = path
-        self.filesystem = filesystem
-        self.readOnly = readOnly
-    }
-}
-
 extension Sandbox {
-    /// Starts the sandbox, if it has not started yet, with what this container needs, and makes the container in it.
-    /// - Parameter rootfs: layers from the lowest up, then at most one writable image.
+    /// Starts the sandbox, if it has not started yet, and makes the container in it. A failure leaves nothing of the container
+    /// behind, neither here nor in the guest.
+    /// - Throws: `SandboxError` for what this sandbox cannot serve; the guest's `RPCError`.
     public func createContainer(
-        id: String, bundle: String, spec: RuntimeSpec, rootfs: [RootfsImage], stdio: Stdio
+        id: String, bundle: String, spec: RuntimeSpec, root: ContainerRoot, stdio: Stdio
     ) throws -> Container {
-        let disks = rootfs.enumerated().map { index, image in
-            Hypervisor.Disk(path: image.path, readOnly: image.readOnly, serial: "disk-\(index)")
+        try state.withLock { state throws(SandboxError) in
+            guard state.containers[id] == nil, state.beingMade.insert(id).inserted else {
+                throw SandboxError(.alreadyExists, "container \(id) exists already")
+            }
         }
+        defer { _ = state.withLock { $0.beingMade.remove(id) } }
         var request = CreateContainerRequest()
         request.containerID = id
         request.spec = try ContainerSpec(spec)
         // The guest's own network is the pod's.
         if configuration.hasNetwork { request.spec.namespaces.removeAll { $0 == "network" } }
-        for (image, disk) in zip(rootfs, disks) {
-            var part = AgentAPI.Disk()
-            part.serial = disk.serial
-            part.filesystem = image.filesystem
-            if image.readOnly {
-                request.rootfs.layers.append(part)
-            } else if request.rootfs.writable == nil {
-                request.rootfs.writable = part
-            } else {
-                throw SandboxError(.invalid, "a container's root takes one writable image, and two were given")
-            }
+        do {
+            let disks = try place(root, for: &request)
+            if configuration.virtiofsd != nil { try place(spec.mounts, bundle: bundle, for: &request) }
+            try bootIfNeeded(disks: disks)
+            try configureNetwork()
+            let container = try create(request, bundle: bundle, stdio)
+            state.withLock { $0.containers[id] = container }
+            return container
+        } catch {
+            releaseShared(by: id)
+            throw error
         }
-        guard !request.rootfs.layers.isEmpty else { throw SandboxError(.invalid, "the container's root has no layers") }
+    }
 
-        try boot(disks: disks)
-        try configureNetwork()
+    private func create(
+        _ request: CreateContainerRequest, bundle: String, _ stdio: Stdio
+    ) throws -> Container {
         let guest = try guest()
-        guest.removals.wait(for: ProcessReference(containerID: id))
+        let reference = ProcessReference(containerID: request.containerID)
+        guest.removals.wait(for: reference)
         let ports = StdioPorts(stdio, on: guest.device)
+        var request = request
         request.io = ports.io
         let response = try timings.measure("disks and container") {
             do { return try guest.client.call(Agent.createContainer, request) } catch {
@@ -58,10 +51,24 @@ extension Sandbox {
                 throw error
             }
         }
-        let process = ContainerProcess(ProcessReference(containerID: id), guest, ports, pid: response.pid)
-        let container = Container(id: id, bundle: bundle, initProcess: process)
-        state.withLock { $0.containers[id] = container }
-        return container
+        let process = ContainerProcess(reference, guest, ports, pid: response.pid)
+        return Container(id: request.containerID, bundle: bundle, initProcess: process)
+    }
+
+    /// The first container's creation starts the machine, with its disks; others wait for that.
+    private func bootIfNeeded(disks: [Hypervisor.Disk]) throws {
+        let isFirst = state.wait { state -> Bool? in
+            switch state.phase {
+            case .idle: true
+            case .booting: nil
+            case .running, .stopped: false
+            }
+        }
+        guard isFirst == false else { return try boot(disks: disks) }
+        guard disks.isEmpty else {
+            throw SandboxError(
+                .invalid, "a container whose root is made of images has to be the first of its sandbox, which runs already")
+        }
     }
 
     public func container(_ id: String) throws(SandboxError) -> Container {
@@ -102,8 +109,12 @@ extension Sandbox {
             throw SandboxError(.wrongState, "the process is running; end it before deleting it")
         }
         if case .stopped = process.status { process.waitUntilDrained() }
-        process.delete()
+        // The host's mounts are in use until the guest has taken off its own.
+        let hasShared = id.isEmpty && state.withLock { $0.shared[container.id] != nil }
+        process.delete(waits: hasShared)
         _ = container.known.withLock { $0.removeValue(forKey: id) }
-        if id.isEmpty { _ = state.withLock { $0.containers.removeValue(forKey: container.id) } }
+        guard id.isEmpty else { return }
+        releaseShared(by: container.id)
+        _ = state.withLock { $0.containers.removeValue(forKey: container.id) }
     }
 }

@@ -2,6 +2,7 @@ import AgentAPI
 import Glibc
 import Hypervisor
 import OCISpec
+import Storage
 import System
 import TTRPC
 import Vsock
@@ -24,6 +25,12 @@ public final class Sandbox: Sendable {
         var machine: VirtualMachine?
         var device: VsockDevice?
         var accelerator: (Accelerator, reason: String)?
+        /// Containers that are being made.
+        var beingMade: Set<String> = []
+        var share: ShareTree?
+        var shareServer: ShareServer?
+        /// What a container holds in the share.
+        var shared: [String: [String]] = [:]
     }
 
     /// What talks to a running guest.
@@ -62,16 +69,18 @@ public final class Sandbox: Sendable {
     public func stop() { stop(failure: nil) }
 
     func stop(failure: String?) {
-        let (machine, device) = state.withLock { state in
+        let (machine, device, server) = state.withLock { state in
             if case .stopped = state.phase {} else { state.phase = .stopped(failure: failure) }
             defer {
                 state.machine = nil
                 state.device = nil
+                state.shareServer = nil
             }
-            return (state.machine, state.device)
+            return (state.machine, state.device, state.shareServer)
         }
         machine?.destroy()
         device?.stop()
+        server?.stop()
         // After the guest: a call to it that never returns may hold the network.
         releaseNetwork()
     }

@@ -16,6 +16,10 @@ public struct SandboxConfiguration: Sendable {
     public var hasNetwork = false
     /// From the machine's start to the agent's first words.
     public var bootTimeout: Duration
+    /// The program that serves the guest a share; nil for a sandbox without one. With it, containers may have roots and volumes
+    /// that are directories of the host's. This process must have a mount namespace of its own then, entered before any
+    /// thread was started.
+    public var virtiofsd: String?
     /// Shared by all sandboxes of a user: what libvirt learnt of QEMU.
     public var capabilityCache: String
 
@@ -45,6 +49,9 @@ public struct SandboxConfiguration: Sendable {
     /// Names in the state directory.
     var vsockSocket: String { "\(stateDirectory)/vsock" }
     var consoleLog: String { "\(stateDirectory)/console.log" }
+    var shareDirectory: String { "\(stateDirectory)/share" }
+    var shareSocket: String { "\(stateDirectory)/files" }
+    var shareLog: String { "\(stateDirectory)/files.log" }
     var libvirtRoot: String { "\(stateDirectory)/vm" }
 }
 

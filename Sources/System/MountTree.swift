@@ -49,10 +49,41 @@ public enum Mounts {
         try syscall("mount", target) { Glibc.mount(source, target, type, flags, data) }
     }
 
-    /// Makes a directory a mount of its own, below which what is mounted appears in namespaces split off later, too.
+    /// Makes a directory a mount of its own, below which what is mounted appears in namespaces split off later, too. One that
+    /// is so already is left.
     public static func makeShared(_ directory: String) throws(SystemError) {
+        if try isShared(directory) { return }
         try mount(directory, at: directory, type: nil, flags: UInt(MS_BIND))
         try mount(nil, at: directory, type: nil, flags: UInt(MS_SHARED))
+    }
+
+    /// Lines of proc_pid_mountinfo(5), in fields. Not of `/proc/self`: that is the first thread's.
+    private static func mountInfo() throws(SystemError) -> [[Substring]] {
+        try Files.readText("/proc/thread-self/mountinfo").split(separator: "\n").map { $0.split(separator: " ") }
+    }
+
+    /// Whether a path is a mount point whose propagation is shared.
+    private static func isShared(_ path: String) throws(SystemError) -> Bool {
+        guard let fields = try mountInfo().last(where: { $0.count > 6 && $0[4] == path[...] }) else { return false }
+        return fields[6...].prefix { $0 != "-" }.contains { $0.hasPrefix("shared:") }
+    }
+
+    /// Whether something is mounted in a directory, at any depth.
+    public static func hasMounts(below directory: String) -> Bool {
+        guard let resolved = realpath(directory, nil) else { return false }
+        defer { free(resolved) }
+        // Spaces and their like are written in octal.
+        let escaped = String(cString: resolved).flatMap { character -> String in
+            switch character {
+            case " ": "\\040"
+            case "\t": "\\011"
+            case "\n": "\\012"
+            case "\\": "\\134"
+            default: String(character)
+            }
+        }
+        let prefix = String(escaped) + "/"
+        return ((try? mountInfo()) ?? []).contains { $0.count > 4 && $0[4].hasPrefix(prefix) }
     }
 
     /// Takes everything off that is mounted at a path, and what is mounted below, at once; what is still open stays until it

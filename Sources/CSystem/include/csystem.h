@@ -1,5 +1,6 @@
 // System calls that Swift cannot import: variadic ones, macros, and structures with flexible members.
 #pragma once
+#include "cmounts.h"
 #include "cnamespaces.h"
 #include "cterminal.h"
 #include <errno.h>

@@ -13,6 +13,7 @@ final class AgentProcess: Sendable {
     let reaper: Reaper
     let events: DeviceEvents
     let disks: Disks
+    let share = Share()
     let start: Duration
     let containers = ContainerRegistry()
     /// `/proc/self/ns/pid`, to return to after a process was born in a container's.

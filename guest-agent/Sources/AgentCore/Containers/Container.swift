@@ -27,6 +27,7 @@ final class Container: Sendable {
         self.namespaces = namespaces
         let profile = request.spec.seccomp
         let compilation = Background("seccomp") { try profile.map { try SeccompFilter($0) } }
+        try agent.share.prepare(request)
         let rootfs = try RootfsMount(request.rootfs, containerID: id, disks: agent.disks)
         self.rootfs = rootfs
         var made: Cgroup?

@@ -4,12 +4,13 @@ import Glibc
 import System
 
 /// A container's root as the agent mounts it: an overlay (kernel `Documentation/filesystems/overlayfs.rst`) of shared
-/// read-only layer disks under one writable directory.
+/// read-only layer disks under one writable directory; or a directory of the share.
 final class RootfsMount: Sendable {
     private struct State {
         var layers: [String] = []
         var writable: String?
         var isMounted = false
+        var shared: String?
     }
 
     private static let directory = "/run/c"
@@ -32,6 +33,7 @@ final class RootfsMount: Sendable {
 
     private func mountAll(_ rootfs: Rootfs) throws {
         try Files.makeDirectories(path, mode: 0o755)
+        if !rootfs.sharePath.isEmpty { return try bindShared(rootfs.sharePath) }
         let all = rootfs.layers + (rootfs.writable.map { [$0] } ?? [])
         let devices = all.isEmpty ? [:] : try disks.devices(all.map(\.serial))
         var lower: [String] = []
@@ -53,6 +55,13 @@ final class RootfsMount: Sendable {
         try ImplicitDirectories(lowestFirst: lower).complete(path)
     }
 
+    private func bindShared(_ name: String) throws {
+        let source = try Share.path(ofShared: name)
+        state.withLock { $0.shared = name }
+        try Mounts.mount(source, at: path, type: nil, flags: UInt(MS_BIND))
+        state.withLock { $0.isMounted = true }
+    }
+
     /// Undoes whatever was done. May be called any number of times.
     func unmount() {
         let done = state.withLock { state in
@@ -62,6 +71,7 @@ final class RootfsMount: Sendable {
         if done.isMounted, umount2(path, 0) != 0, umount2(path, ca_mnt_detach) != 0 {
             Log.error("\(SystemError("umount", path))")
         }
+        if let name = done.shared { Share.detach(name) }
         if let writable = done.writable { Disks.unmount(writable) }
         for serial in done.layers { disks.releaseShared(serial) }
         rmdir(path)

@@ -33,7 +33,11 @@ struct StageMounts {
 
     private mutating func mountOne(_ entry: Mount) throws {
         let options = MountOptions(entry.options)
-        if entry.type == "bind" || options.isBind { return try bind(entry, options) }
+        if !entry.sharePath.isEmpty {
+            return try bind(entry, try Share.path(ofShared: entry.sharePath), options)
+        }
+        if !entry.commonTmpfs.isEmpty { return try bind(entry, try Share.path(ofCommon: entry.commonTmpfs), options) }
+        if entry.type == "bind" || options.isBind { return try bind(entry, entry.source, options) }
         switch entry.type {
         case "cgroup", "cgroup2": try mountCgroup(entry, options)
         case "tmpfs": try mountTmpfs(entry, options)
@@ -48,14 +52,14 @@ struct StageMounts {
         try call(entry.source, target, type ?? entry.type, options.flags, options.data.joined(separator: ","))
     }
 
-    private func bind(_ entry: Mount, _ options: MountOptions) throws {
+    private func bind(_ entry: Mount, _ source: String, _ options: MountOptions) throws {
         var info = stat()
-        guard stat(entry.source, &info) == 0 else {
-            throw RPCError(.notFound, "mount at \(entry.destination): \(SystemError("stat", entry.source))")
+        guard stat(source, &info) == 0 else {
+            throw RPCError(.notFound, "mount at \(entry.destination): \(SystemError("stat", source))")
         }
         let isDirectory = info.st_mode & S_IFMT == S_IFDIR
         let target = isDirectory ? try root.makeDirectory(entry.destination) : try root.makeFile(entry.destination)
-        try call(entry.source, target, nil, UInt(MS_BIND) | options.flags & UInt(MS_REC), "")
+        try call(source, target, nil, UInt(MS_BIND) | options.flags & UInt(MS_REC), "")
         let change = options.flags & ~UInt(MS_BIND | MS_REC | MS_REMOUNT)
         if change != 0 || options.cleared != 0 {
             try remount(entry.destination, adding: change, removing: options.cleared)

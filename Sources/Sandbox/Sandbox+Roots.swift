@@ -1,0 +1,83 @@
+import AgentAPI
+import Hypervisor
+import OCISpec
+import Storage
+import System
+
+extension Sandbox {
+    /// Gives a container its root.
+    /// - Returns: the disks that it needs.
+    func place(_ root: ContainerRoot, for request: inout CreateContainerRequest) throws -> [Hypervisor.Disk] {
+        switch root {
+        case .images(let images): return try disks(images, for: &request)
+        case .mounts(let mounts):
+            guard !mounts.isEmpty else { throw SandboxError(.invalid, "the container's root has no mounts") }
+            request.rootfs.sharePath = try share(for: request.containerID) { tree throws(SystemError) in
+                try tree.addRoot(mounts)
+            }
+        case .directory(let path):
+            request.rootfs.sharePath = try share(for: request.containerID) { tree throws(SystemError) in
+                try tree.addRoot([HostMount(type: "bind", source: path, options: ["rbind"])])
+            }
+        }
+        return []
+    }
+
+    private func disks(
+        _ images: [RootfsImage], for request: inout CreateContainerRequest
+    ) throws(SandboxError) -> [Hypervisor.Disk] {
+        let disks = images.enumerated().map { index, image in
+            Hypervisor.Disk(path: image.path, readOnly: image.readOnly, serial: "disk-\(index)")
+        }
+        for (image, disk) in zip(images, disks) {
+            var part = AgentAPI.Disk()
+            part.serial = disk.serial
+            part.filesystem = image.filesystem
+            if image.readOnly {
+                request.rootfs.layers.append(part)
+            } else if request.rootfs.writable == nil {
+                request.rootfs.writable = part
+            } else {
+                throw SandboxError(.invalid, "a container's root takes one writable image, and two were given")
+            }
+        }
+        guard !request.rootfs.layers.isEmpty else { throw SandboxError(.invalid, "the container's root has no layers") }
+        return disks
+    }
+
+    /// Gives a container its mounts, those of the host's directories through the share.
+    func place(_ mounts: [RuntimeSpec.Mount], bundle: String, for request: inout CreateContainerRequest) throws {
+        for (index, mount) in mounts.enumerated() {
+            var result = AgentAPI.Mount(mount)
+            switch try Volume(mount, bundle: bundle) {
+            case .guests: break
+            case .shared(let volume, let options):
+                result.sharePath = try share(for: request.containerID) { tree throws(SystemError) in try tree.add(volume) }
+                result.options = options
+            case .mounted(let mount):
+                result.sharePath = try share(for: request.containerID) { tree throws(SystemError) in
+                    try tree.addRoot([mount])
+                }
+                result.type = "bind"
+                result.options = ["bind"]
+            case .commonTmpfs(let name, let sizeInBytes):
+                result.commonTmpfs = name
+                result.options = ["nosuid", "nodev", "noexec", "mode=1777", "size=\(sizeInBytes)"]
+            }
+            request.spec.mounts[index] = result
+        }
+    }
+
+    /// Adds something to the share for a container, with which it goes.
+    private func share(
+        for container: String, _ add: (ShareTree) throws(SystemError) -> String
+    ) throws -> String {
+        let tree = try shareTree()
+        let name: String
+        do { name = try add(tree) } catch {
+            throw SandboxError(.failed, "the host's files cannot be given to container \(container): \(error)")
+        }
+        state.withLock { $0.shared[container, default: []].append(name) }
+        return name
+    }
+}

@@ -1,0 +1,79 @@
+import AgentAPI
+import CAgent
+import Glibc
+import System
+import TTRPC
+
+/// What the guest has of the host's: the share, mounted when it is first used, and of its own for all containers in common.
+final class Share: Sendable {
+    private struct State {
+        var isMounted = false
+        var tmpfs: Set<String> = []
+    }
+
+    static let directory = "/run/share"
+    private static let commonDirectory = "/run/common"
+
+    private let state = Guarded(State())
+
+    /// Mounts what a container's root and mounts refer to, as far as it is not yet. - Throws: `RPCError`, `SystemError`.
+    func prepare(_ request: CreateContainerRequest) throws {
+        if !request.rootfs.sharePath.isEmpty || request.spec.mounts.contains(where: { !$0.sharePath.isEmpty }) {
+            try mountShare()
+        }
+        for mount in request.spec.mounts where !mount.commonTmpfs.isEmpty { try mountTmpfs(mount) }
+    }
+
+    private func mountShare() throws(SystemError) {
+        try state.withLock { state throws(SystemError) in
+            if state.isMounted { return }
+            try Files.makeDirectories(Self.directory, mode: 0o700)
+            // What the host has mounted below is mounted by the kernel when it is first walked through, with these flags.
+            try Mounts.mount(Agent.shareTag, at: Self.directory, type: "virtiofs")
+            state.isMounted = true
+        }
+    }
+
+    private func mountTmpfs(_ mount: Mount) throws {
+        let path = try Self.path(ofCommon: mount.commonTmpfs)
+        try state.withLock { state throws(SystemError) in
+            guard !state.tmpfs.contains(mount.commonTmpfs) else { return }
+            let options = MountOptions(mount.options)
+            try Files.makeDirectories(path, mode: 0o755)
+            try Mounts.mount(
+                "tmpfs", at: path, type: "tmpfs", flags: options.flags & ~UInt(MS_BIND | MS_REC | MS_RDONLY),
+                data: options.data.joined(separator: ","))
+            state.tmpfs.insert(mount.commonTmpfs)
+        }
+    }
+
+    /// - Throws: `RPCError` `invalidArgument` for a name that leads elsewhere.
+    static func path(ofShared name: String) throws(RPCError) -> String { try path(directory, name) }
+
+    static func path(ofCommon name: String) throws(RPCError) -> String { try path(commonDirectory, name) }
+
+    private static func path(_ directory: String, _ name: String) throws(RPCError) -> String {
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        guard !parts.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." }) else {
+            throw RPCError(.invalidArgument, "\"\(name)\" is no name in the share")
+        }
+        return "\(directory)/\(name)"
+    }
+
+    /// Takes off what the kernel mounted by itself for a root, whose containers have ended.
+    static func detach(_ name: String) {
+        guard let path = try? path(ofShared: name) else { return }
+        while umount2(path, ca_mnt_detach) == 0 {}
+    }
+
+    /// Lets go of what the host takes away now. The kernel remembers a name, and with it keeps the host's file open, until it
+    /// looks for it again when it no longer trusts its memory, which is after a second.
+    func forget(_ request: CreateContainerRequest) {
+        let names = ([request.rootfs.sharePath] + request.spec.mounts.map(\.sharePath)).filter { !$0.isEmpty }
+        if names.isEmpty { return }
+        Thread.start("forget") {
+            sleep(2)
+            for name in names { _ = access("\(Self.directory)/\(name)", F_OK) }
+        }
+    }
+}
