@@ -31,6 +31,8 @@ public struct ContainerRun: Sendable {
 
     /// Makes what `Launch.removeAtEnd` names, once there is a sandbox that will remove it, whoever is killed when.
     public var prepare: (@Sendable () throws -> Void)?
+    /// Called when the program is about to be told to start: from here on it may run, whether or not that is known yet.
+    public var willStart: (@Sendable () -> Void)?
 
     public init(configuration: [UInt8], rootfs: [Mount]) {
         self.configuration = configuration
@@ -67,6 +69,7 @@ public final class RunningContainer: Sendable {
             try run.prepare?()
             try Files.write("\(sandbox.directory)/config.json", run.configuration)
             _ = try sandbox.client.call(TaskAPI.create, request)
+            run.willStart?()
             _ = try sandbox.client.call(TaskAPI.start, TaskProcess(id: id))
         } catch {
             let failure = Self.explain(error, sandbox)

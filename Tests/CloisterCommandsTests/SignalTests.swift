@@ -45,6 +45,30 @@ import Testing
         #expect(abandoned.withLock { $0 } == [SIGINT, SIGTERM])
     }
 
+    @Test func signalsWaitForAStartThatIsUnderWay() throws {
+        let abandoned = Guarded<[Int32]>([])
+        let delivered = Guarded<[Int32]>([])
+        let made = Guarded<SignalForwarder?>(nil)
+        Thread.start("signal-test") {
+            let forwarder = try? SignalForwarder(terminal: false) { signal in abandoned.withLock { $0.append(signal) } }
+            made.withLock { $0 = forwarder }
+        }
+        let forwarder = try #require(made.wait(timeout: .seconds(30), until: { $0 }))
+        forwarder.hold()
+        let called = Guarded(false)
+        Thread.start("signal-test") {
+            called.withLock { $0 = true }
+            for signal in [SIGHUP, SIGUSR1] { forwarder.deliver(signal) }
+        }
+        // Time enough for what does not wait to go wrong.
+        _ = called.wait(until: { $0 ? true : nil })
+        #expect(delivered.wait(timeout: .milliseconds(50)) { $0.isEmpty ? nil : true } == nil)
+        forwarder.deliver(
+            to: SignalForwarder.Target(signal: { signal in delivered.withLock { $0.append(signal) } }))
+        #expect(delivered.wait(timeout: .seconds(30)) { $0.count == 2 ? $0 : nil } == [SIGHUP, SIGUSR1])
+        #expect(abandoned.withLock { $0 }.isEmpty)
+    }
+
     @Test func theTerminalComesBackAsItWas() throws {
         // What openpty(3) does (ioctl_tty(2): TIOCSPTLCK, TIOCGPTN), which Swift does not import.
         let main = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)

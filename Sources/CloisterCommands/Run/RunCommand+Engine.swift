@@ -55,6 +55,7 @@ extension RunCommand {
             try Files.removeTree(disk)
             try ScratchDisk(directory: scratch).make(at: disk)
         }
+        request.willStart = { signals.hold() }
         request.standardInput = interactive ? STDIN_FILENO : nil
         request.standardOutput = STDOUT_FILENO
         request.standardError = STDERR_FILENO

@@ -20,8 +20,19 @@ final class SignalForwarder: Sendable {
         var resume: @Sendable () -> Void = {}
     }
 
+    private enum Destination {
+        /// There is no program: what asks to end ends the command.
+        case nowhere
+        /// The program is being started, and may run before this command knows.
+        case undecided
+        case target(Target)
+    }
+
+    /// How long a start may keep signals waiting. After that they end the command, so that a guest that hangs cannot hold it.
+    private static let longestStart = Duration.seconds(10)
+
     private let queue: SignalQueue
-    private let target = Guarded<Target?>(nil)
+    private let destination = Guarded(Destination.nowhere)
     private let abandon: @Sendable (Int32) -> Void
 
     /// - Parameters:
@@ -39,11 +50,20 @@ final class SignalForwarder: Sendable {
         }
     }
 
-    /// From now on signals go there; nil is back to the beginning.
-    func deliver(to target: Target?) { self.target.withLock { $0 = target } }
+    /// From now on signals wait for `deliver(to:)`: the program may be told to start, and one that has said that it is ready
+    /// is to get the signal that follows.
+    func hold() { destination.withLock { $0 = .undecided } }
+
+    /// From now on signals go there, those that waited first.
+    func deliver(to target: Target) { destination.withLock { $0 = .target(target) } }
 
     func deliver(_ signal: Int32) {
-        let target = target.withLock { $0 }
+        let decided = destination.wait(timeout: Self.longestStart) { destination -> Destination? in
+            if case .undecided = destination { return nil }
+            return destination
+        }
+        var target: Target?
+        if case .target(let known)? = decided { target = known }
         switch signal {
         case SIGWINCH: target?.resized()
         case SIGTSTP:
