@@ -26,15 +26,19 @@ public struct Handler: Sendable {
 public final class Server: Sendable {
     private let handlers: [String: Handler]
     private let mapError: @Sendable (any Error) -> RPCError
-    /// Calls under way on one connection, at most: a peer that asks and never reads cannot take all threads.
-    private static let mostCallsUnderWay = 512
+    private let mostCallsUnderWay: Int
 
-    /// - Parameter mapError: turns errors that are not `RPCError` into one: the one place where that is done.
+    /// - Parameters:
+    ///   - mostCallsUnderWay: on one connection: a peer that asks and never reads cannot take all threads. Calls beyond it
+    ///     are not read until others have been answered.
+    ///   - mapError: turns errors that are not `RPCError` into one: the one place where that is done.
     public init(
-        _ handlers: [Handler], mapError: @escaping @Sendable (any Error) -> RPCError = { RPCError(.unknown, "\($0)") }
+        _ handlers: [Handler], mostCallsUnderWay: Int = 512,
+        mapError: @escaping @Sendable (any Error) -> RPCError = { RPCError(.unknown, "\($0)") }
     ) {
         self.handlers = Dictionary(handlers.map { ("\($0.service)/\($0.method)", $0) }, uniquingKeysWith: { $1 })
         self.mapError = mapError
+        self.mostCallsUnderWay = mostCallsUnderWay
     }
 
     /// Accepts connections until the listener is shut down, each served by a thread. Blocks.
@@ -51,7 +55,7 @@ public final class Server: Sendable {
         while let frame = try? Frame.read(from: connection) {
             guard frame.kind == Frame.Kind.request.rawValue else { continue }
             _ = underWay.wait { count in
-                guard count < Self.mostCallsUnderWay else { return nil as Bool? }
+                guard count < self.mostCallsUnderWay else { return nil as Bool? }
                 count += 1
                 return true
             }

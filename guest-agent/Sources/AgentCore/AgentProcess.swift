@@ -19,8 +19,11 @@ final class AgentProcess: Sendable {
     /// `/proc/self/ns/pid`, to return to after a process was born in a container's.
     let ownPIDNamespace: FileDescriptor
 
+    /// Each process is waited for by a call of its own, and the host alone calls.
+    private static let mostCallsUnderWay = 4096
+
     /// Whether the machine is this agent's: a test's agent is an ordinary process and must leave clock and power alone.
-    private var ownsGuest: Bool { if case .vsock = transport { true } else { false } }
+    var ownsGuest: Bool { if case .vsock = transport { true } else { false } }
 
     init(transport: Transport, program: FileDescriptor, events: DeviceEvents, start: Duration) throws(SystemError) {
         self.transport = transport
@@ -61,7 +64,10 @@ final class AgentProcess: Sendable {
     /// Answers the host until the connection ends.
     func serve(_ connection: FileDescriptor) {
         let ready = Clock.monotonic
-        Server(handlers(ready: ready) + runningHandlers, mapError: Self.rpcError).serve(connection: connection)
+        Server(
+            handlers(ready: ready) + runningHandlers, mostCallsUnderWay: Self.mostCallsUnderWay,
+            mapError: Self.rpcError
+        ).serve(connection: connection)
     }
 
     private func handlers(ready: Duration) -> [Handler] {

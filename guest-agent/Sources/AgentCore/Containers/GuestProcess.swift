@@ -35,6 +35,7 @@ final class GuestProcess: Sendable {
     init(_ launch: Launch, agent: AgentProcess) throws {
         name = launch.name
         let process = launch.request.process
+        if agent.ownsGuest { OpenFiles.allow(process.rlimits) }
         let streams = try Streams(launch.io, terminal: process.terminal, transport: agent.transport)
         let (ours, theirs) = try makeSocketPair()
         let channel = StageChannel(socket: ours)
