@@ -38,6 +38,7 @@ enum PodConfiguration {
             capabilityCache: dataDirectory(configuration) + "/qemu")
         result.virtiofsd = try Virtiofsd.locate(configuration)
         result.accelerator = try accelerator(configuration.accelerator, runtime)
+        result.isPod = true
         result.hasNetwork = true
         return result
     }

@@ -1,4 +1,5 @@
 import AgentAPI
+import Glibc
 import OCISpec
 
 /// What a specification made for the host means for a container of a pod, whose kernel is its own.
@@ -95,6 +96,15 @@ extension Resources {
         self.init(resources)
         cpus = ""
         memoryNodes = ""
+    }
+}
+
+extension Sandbox {
+    /// For `ContainerSpec`: the container that has the namespace at a path; nil where this is no pod's sandbox.
+    var joinable: ((_ path: String) -> String?)? {
+        guard configuration.isPod else { return nil }
+        let first = state.withLock { $0.first }
+        return { PodNamespaces.isOurs($0, server: getpid()) ? first : nil }
     }
 }
 

@@ -19,7 +19,7 @@ extension Sandbox {
         defer { _ = state.withLock { $0.beingMade.remove(id) } }
         var request = CreateContainerRequest()
         request.containerID = id
-        request.spec = try ContainerSpec(spec)
+        request.spec = try ContainerSpec(spec, joinable: joinable)
         // The guest's own network is the pod's.
         if configuration.hasNetwork { request.spec.namespaces.removeAll { $0 == "network" } }
         do {
@@ -28,7 +28,11 @@ extension Sandbox {
             try bootIfNeeded(disks: disks)
             try configureNetwork()
             let container = try create(request, bundle: bundle, stdio)
-            state.withLock { $0.containers[id] = container }
+            state.withLock { state in
+                // Whose namespaces the pod's others share: the first of those there are.
+                if state.first.flatMap({ state.containers[$0] }) == nil { state.first = id }
+                state.containers[id] = container
+            }
             return container
         } catch {
             releaseShared(by: id)

@@ -22,6 +22,8 @@ public final class Sandbox: Sendable {
     struct State {
         var phase = Phase.idle
         var containers: [String: Container] = [:]
+        /// The pod's first container.
+        var first: String?
         var machine: VirtualMachine?
         var device: VsockDevice?
         var accelerator: (Accelerator, reason: String)?

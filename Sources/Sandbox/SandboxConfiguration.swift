@@ -12,6 +12,8 @@ public struct SandboxConfiguration: Sendable {
     public var initramfs: String
     public var memoryInBytes: UInt64
     public var vcpus: Int
+    /// Whether containers come with specifications made for the host, by containerd, and may share namespaces.
+    public var isPod = false
     /// Whether this process is in a network namespace of the sandbox's, which the guest is to be joined to.
     public var hasNetwork = false
     /// From the machine's start to the agent's first words.
