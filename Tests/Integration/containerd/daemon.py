@@ -1,0 +1,117 @@
+"""Debian's containerd, started on a root, state and socket of the tests' own, with the runtimes runc and cloister."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+from descriptors import Messages, Service, connect
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PROGRAM = "/usr/bin/containerd"
+CNI = "/usr/lib/cni"
+PAUSE = "docker.io/library/cloister-pause:1"
+#: Runtime handlers of CRI, and the runtime types behind them.
+TYPES = {"runc": "io.containerd.runc.v2", "cloister": "io.containerd.cloister.v2"}
+BRIDGE, SUBNET, GATEWAY = "crt0", "10.88.77.0/24", "10.88.77.1"
+SUBNET6, GATEWAY6 = "fd00:77::/64", "fd00:77::1"
+
+CONFIGURATION = """
+version = 2
+root = "{directory}/root"
+state = "{directory}/state"
+disabled_plugins = ["io.containerd.grpc.v1.nri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+address = "{directory}/c.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+# Without CAP_SYS_RESOURCE, oom_score_adj cannot be lowered.
+restrict_oom_score_adj = true
+sandbox_image = "{pause}"
+netns_mounts_under_state_dir = true
+stats_collect_period = 1
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.cloister]
+runtime_type = "io.containerd.cloister.v2"
+privileged_without_host_devices = true
+pod_annotations = ["io.cloister.*"]
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{cni}"
+conf_dir = "{directory}/cni"
+"""
+
+NETWORK = {
+    "cniVersion": "0.4.0", "name": "crt", "plugins": [
+        {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False, "hairpinMode": True,
+         "ipam": {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+                  "ranges": [[{"subnet": SUBNET, "gateway": GATEWAY}], [{"subnet": SUBNET6, "gateway": GATEWAY6}]]}},
+        {"type": "portmap", "capabilities": {"portMappings": True}}]}
+
+
+class Containerd:
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.socket = self.directory / "c.sock"
+        self.log = self.directory / "containerd.log"
+        self.process = None
+        self.messages = Messages(PROGRAM)
+        for name in ("cni", "fifo", "images"):
+            (self.directory / name).mkdir()
+        (self.directory / "config.toml").write_text(
+            CONFIGURATION.format(directory=self.directory, pause=PAUSE, cni=CNI))
+        (self.directory / "cni" / "10-crt.conflist").write_text(json.dumps(NETWORK))
+        self.configure()
+        self.environment = dict(
+            os.environ, PATH=f"{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))
+
+    def configure(self, **more):
+        """Cloister's own configuration."""
+        lines = {"accelerator": "emulation", "state_directory": self.directory / "s",
+                 "image_directory": self.directory / "images", "boot_timeout": "60s", **more}
+        (self.directory / "cloister.toml").write_text("".join(f'{key} = "{value}"\n' for key, value in lines.items()))
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [PROGRAM, "--config", self.directory / "config.toml"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=self.environment, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not self.ready():
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            assert time.monotonic() < deadline, "containerd did not come up"
+            time.sleep(0.05)
+
+    def ready(self):
+        """Whether CRI answers: after its restart, that is when it has found its pods again."""
+        try:
+            with connect(self.socket) as channel:
+                status = Service(channel, self.messages, "runtime.v1.RuntimeService").Status(_timeout=1)
+            return any(part.type == "RuntimeReady" and part.status for part in status.status.conditions)
+        except Exception:
+            return False
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.process.wait(30)
+
+    def service(self, name, namespace=None):
+        """A gRPC service of this daemon. `namespace` is containerd's."""
+        return Service(connect(self.socket), self.messages, name,
+                       [("containerd-namespace", namespace)] if namespace else [])
+
+    def ctr_words(self, *words, namespace="k8s.io"):
+        return ["ctr", "--address", str(self.socket), "--namespace", namespace, *map(str, words)]
+
+    def ctr(self, *words, namespace="k8s.io", check=0, **options):
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 90, "env": self.environment} | options
+        if "input" in options:
+            del options["stdin"]
+        result = subprocess.run(self.ctr_words(*words, namespace=namespace), **options)
+        if check is not None:
+            assert result.returncode == check, (words, result.returncode, result.stdout, result.stderr)
+        return result

@@ -1,0 +1,428 @@
+"""`ctr run`: one container"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from cri import until
+from ctrkit import Events, Terminal
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 255])
+def test_exit_codes(ctr, code):
+    assert ctr.run(f"exit {code}", check=None).returncode == code
+
+
+def test_a_command_that_does_not_exist_is_an_error(ctr):
+    result = ctr.run("no-such-command", "-x", check=None)
+    assert result.returncode == 1
+    assert b"no-such-command" in result.stderr
+
+
+def test_output_and_errors_are_apart(ctr):
+    result = ctr.run("echo to out; echo to err >&2")
+    assert (result.stdout, result.stderr) == (b"to out\n", b"to err\n")
+
+
+def test_input(ctr):
+    """Without its end: this version of `ctr run` never closes it, only `ctr tasks exec` does."""
+    assert ctr.run("head -n 1; echo end", input=b"through the pipe\n").stdout == b"through the pipe\nend\n"
+
+
+def test_last_words_are_not_lost(ctr):
+    """A process that writes and exits at once."""
+    assert ctr.run("head -c 300000 /dev/zero; echo last").stdout == b"\0" * 300000 + b"last\n"
+
+
+def test_environment_and_working_directory(ctr):
+    assert ctr.sh('echo "$GREETING $PWD"', flags=["--env", "GREETING=hello", "--cwd", "/home"]) == "hello /home\n"
+
+
+def test_hostname_and_process_ids(ctr):
+    assert ctr.sh("echo $$") == "1\n"
+
+
+class TestInOne:
+    """Much about one container, so that it need not be started again."""
+
+    @pytest.fixture(scope="class")
+    def task(self, daemon, handler):
+        from conftest import CGROUP, TYPES, Ctr
+        client = Ctr(daemon, TYPES[handler], CGROUP.strip("/"))
+        yield client.task("trap : TERM; while :; do sleep 1000000 & wait; done", flags=["--memory-limit", str(128 << 20)])
+        client.clean_up()
+
+    @pytest.fixture(autouse=True)
+    def check(self, task, nothing_left):
+        pass
+
+    def test_exec_exit_codes(self, task):
+        for code in (0, 7, 255):
+            task.exec(f"exit {code}", check=code)
+
+    def test_exec_stdio(self, task):
+        result = task.exec("cat; echo error >&2", input=b"some input")
+        assert (result.stdout, result.stderr) == (b"some input", b"error\n")
+
+    def test_exec_user_and_directory(self, task):
+        assert task.exec("id -u; id -g; pwd", flags=["--user", "1000:44", "--cwd", "/tmp"]).stdout == b"1000\n44\n/tmp\n"
+
+    def test_exec_of_what_does_not_exist(self, task):
+        result = task.exec("no-such-command", "-x", check=1)
+        assert b"no-such-command" in result.stderr
+
+    def test_exec_with_a_terminal(self, task):
+        terminal = Terminal(task.ctr.daemon.ctr_words(
+            "tasks", "exec", "-t", "--exec-id", "term", "--fifo-dir", task.ctr.daemon.directory / "fifo", task.id, "sh",
+            namespace=task.ctr.namespace), task.ctr.daemon.environment)
+        terminal.write(b"test -t 0 && test -t 1 && echo is a term''inal\n")
+        terminal.expect(b"is a terminal")
+        terminal.write(b"exit 5\n")
+        assert terminal.wait() == 5
+
+    def test_exec_many_at_once(self, task):
+        results = {}
+
+        def one(number):
+            results[number] = task.exec(f"cat; exit {number}", input=b"%d" % number, check=None)
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(1, 21)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {number: (result.returncode, result.stdout) for number, result in results.items()} == {
+            number: (number, b"%d" % number) for number in range(1, 21)}, results
+
+    def test_processes(self, task):
+        task.exec("sleep 123456 & sleep 123456 & true")
+        listed = task.tasks.ListPids(container_id=task.id).processes
+        assert len(listed) >= 4, listed
+        assert all(process.pid > 0 for process in listed)
+        task.exec("pkill -f 123456; true")
+
+    def test_pause_and_resume(self, task):
+        task.exec("(while :; do date +%s%N > /tmp/ticks; usleep 20000; done) & true")
+        task.tasks.Pause(container_id=task.id)
+        try:
+            assert task.status() == "PAUSED"
+            with pytest.raises(Exception, match="(?i)paused"):
+                task.tasks.Exec(container_id=task.id, exec_id="while-paused", spec={
+                    "type_url": "types.containerd.io/opencontainers/runtime-spec/1/Process",
+                    "value": json.dumps({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}}).encode()})
+        finally:
+            task.tasks.Resume(container_id=task.id)
+        assert task.status() == "RUNNING"
+        first = task.sh("cat /tmp/ticks")
+        until(lambda: task.sh("cat /tmp/ticks") != first, "ticks after resuming")
+        task.exec("pkill -f ticks; true")
+
+    def test_metrics(self, task):
+        task.exec("head -c 20000000 /dev/zero | tail -c 1 >/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
+        metrics = task.metrics()
+        assert metrics.pids.current >= 2
+        if hasattr(metrics.memory.usage, "limit"):
+            assert 100 << 10 < metrics.memory.usage.usage < 128 << 20
+            assert metrics.memory.usage.limit == 128 << 20
+            assert metrics.cpu.usage.total > 10_000_000
+        else:
+            assert 100 << 10 < metrics.memory.usage < 128 << 20
+            assert metrics.memory.usage_limit == 128 << 20
+            assert metrics.cpu.usage_usec > 10_000
+
+    def test_update_of_limits(self, task):
+        task.update(memory={"limit": 96 << 20}, pids={"limit": 17}, cpu={"shares": 512, "quota": 50000, "period": 100000})
+        metrics = task.metrics()
+        assert metrics.pids.limit == 17
+        assert (metrics.memory.usage.limit if hasattr(metrics.memory.usage, "limit") else metrics.memory.usage_limit) \
+            == 96 << 20
+        # 17 processes may be, so this many cannot.
+        assert task.exec("for i in $(seq 40); do sleep 5 & done", check=None).returncode != 0
+        task.exec("pkill sleep; true", check=None)
+        task.update(pids={"limit": 1000})
+
+    def test_a_signal_to_an_exec(self, task):
+        spec = json.dumps({"args": ["sleep", "600"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}).encode()
+        task.tasks.Exec(container_id=task.id, exec_id="victim", spec={
+            "type_url": "types.containerd.io/opencontainers/runtime-spec/1/Process", "value": spec})
+        assert task.tasks.Start(container_id=task.id, exec_id="victim").pid > 0
+        task.kill(signal.SIGTERM, exec_id="victim")
+        assert task.tasks.Wait(container_id=task.id, exec_id="victim").exit_status == 128 + signal.SIGTERM
+        task.tasks.DeleteProcess(container_id=task.id, exec_id="victim")
+        assert task.status() == "RUNNING"
+
+    def test_an_exec_that_is_not_started_can_be_deleted(self, task):
+        task.tasks.Exec(container_id=task.id, exec_id="never", spec={
+            "type_url": "types.containerd.io/opencontainers/runtime-spec/1/Process",
+            "value": json.dumps({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}}).encode()})
+        task.tasks.DeleteProcess(container_id=task.id, exec_id="never")
+
+    def test_a_terminal_of_an_exec_can_be_resized(self, task):
+        terminal = Terminal(task.ctr.daemon.ctr_words(
+            "tasks", "exec", "-t", "--exec-id", "size", "--fifo-dir", task.ctr.daemon.directory / "fifo", task.id, "sh",
+            namespace=task.ctr.namespace), task.ctr.daemon.environment)
+        terminal.write(b"echo re''ady\n")
+        terminal.expect(b"ready")
+        task.tasks.ResizePty(container_id=task.id, exec_id="size", width=123, height=45)
+        terminal.write(b"stty size; exit\n")
+        terminal.expect(b"45 123")
+        terminal.wait()
+
+
+def test_a_terminal(ctr):
+    words, _ = ctr.words("sh", "-c", "test -t 0 && stty size; read word; echo got $word; exit 3", flags=["--rm", "-t"])
+    terminal = Terminal(words, ctr.daemon.environment, rows=33, columns=111)
+    terminal.expect(b"33 111")
+    terminal.write(b"hello\n")
+    terminal.expect(b"got hello")
+    assert terminal.wait() == 3
+
+
+def test_control_c_on_a_terminal(ctr):
+    words, _ = ctr.words("sh", "-c", "trap 'echo trapped; exit 9' INT; echo ready; while :; do sleep 1; done",
+                         flags=["--rm", "-t"])
+    terminal = Terminal(words, ctr.daemon.environment)
+    terminal.expect(b"ready")
+    terminal.write(b"\x03")
+    terminal.expect(b"trapped")
+    assert terminal.wait() == 9
+
+
+CATCHABLE = sorted(number for number in signal.valid_signals() if number not in (
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, 32, 33))
+
+
+def test_kill_with_every_signal(ctr):
+    """Those that can be caught, to one process that counts them."""
+    task = ctr.task("for s in %s; do trap \"echo $s >> /tmp/got\" $s; done; touch /tmp/ready; while :; do sleep 0.1; done"
+                    % " ".join(str(int(number)) for number in CATCHABLE))
+    until(lambda: task.exec("test -e /tmp/ready", check=None).returncode == 0, "ready")
+    for number in CATCHABLE:
+        task.kill(number)
+    expected = "\n".join(str(int(number)) for number in CATCHABLE)
+    until(lambda: task.sh("sort -n /tmp/got | uniq").strip() == expected, "every signal")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGUSR1], ids=lambda n: n.name)
+def test_kill_ends_with_128_and_the_signal(ctr, number):
+    # `sleep` as first process has no handlers, and a first process of a namespace ignores such signals, SIGKILL aside.
+    task = ctr.task("trap 'exit %d' TERM HUP USR1; while :; do sleep 0.1; done" % (128 + number))
+    until(lambda: task.sh("grep SigCgt /proc/1/status").split()[1] != "0" * 16, "handlers")
+    task.kill(number)
+    assert task.wait() == 128 + number
+    assert task.status() == "STOPPED"
+
+
+def test_kill_all_processes(ctr):
+    task = ctr.task("sleep 600 & sleep 600 & trap : TERM; wait; wait; wait")
+    until(lambda: task.sh("pgrep -c sleep").strip() == "2", "two processes")
+    task.kill(signal.SIGKILL, all=True)
+    assert task.wait() == 137
+
+
+def test_kill_of_an_ended_task_is_not_found(ctr):
+    task = ctr.task("exit 0")
+    assert task.wait() == 0
+    with pytest.raises(Exception, match="(?i)not found|already finished|NOT_FOUND"):
+        task.kill(signal.SIGTERM)
+
+
+def test_the_order_of_events(ctr):
+    events = Events(ctr.daemon, ctr.namespace)
+    try:
+        task = ctr.task("while ! test -e /tmp/end; do sleep 0.05; done; exit 3")
+        task.exec("exit 4", check=4)
+        ctr.tasks.Pause(container_id=task.id)
+        ctr.tasks.Resume(container_id=task.id)
+        task.exec("touch /tmp/end")
+        first = events.wait("exit", task.id, exit_status=3)
+        assert first.pid > 0
+        ctr.clean_up()
+        events.wait("delete", task.id)
+        topics = events.topics(task.id)
+        # The last exec's own end may be told after its task's.
+        order = ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exec-added", "exec-started"]
+        assert topics[:len(order)] == order
+        assert topics[-1] == "delete" and topics.count("exit") == 3
+    finally:
+        events.close()
+
+
+def test_out_of_memory_is_an_event_and_137(ctr):
+    events = Events(ctr.daemon, ctr.namespace)
+    try:
+        task = ctr.task("sleep 0.5; exec tail /dev/zero", flags=["--memory-limit", str(64 << 20)])
+        assert task.wait(120) == 137
+        events.wait("oom", task.id)
+    finally:
+        events.close()
+
+
+def test_read_only(ctr):
+    result = ctr.run("touch /file", flags=["--read-only"], check=1)
+    assert b"Read-only" in result.stderr
+
+
+def test_mounts(ctr, tmp_path):
+    (tmp_path / "file").write_text("from the host\n")
+    (tmp_path / "directory").mkdir()
+    flags = ["--mount", f"type=bind,src={tmp_path}/directory,dst=/data,options=rbind:rw",
+             "--mount", f"type=bind,src={tmp_path}/file,dst=/etc/file,options=rbind:ro",
+             "--mount", "type=tmpfs,src=tmpfs,dst=/scratch,options=size=1m:mode=1777"]
+    output = ctr.sh("cat /etc/file; echo written > /data/answer; echo no > /etc/file; "
+                    "grep -c '/scratch tmpfs.*size=1024k' /proc/mounts", flags=flags)
+    assert output == "from the host\n1\n"
+    assert (tmp_path / "directory" / "answer").read_text() == "written\n"
+    assert (tmp_path / "file").read_text() == "from the host\n"
+
+
+CAPABILITIES = "grep CapEff /proc/self/status | cut -f2"
+NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
+
+
+def test_capabilities(ctr):
+    standard = int(ctr.sh(CAPABILITIES), 16)
+    assert standard & NET_RAW and not standard & NET_ADMIN
+    changed = int(ctr.sh(CAPABILITIES, flags=["--cap-add", "CAP_NET_ADMIN", "--cap-drop", "CAP_NET_RAW"]), 16)
+    assert changed == (standard | NET_ADMIN) & ~NET_RAW
+
+
+def test_seccomp(ctr, tmp_path):
+    assert ctr.sh("grep -w Seccomp /proc/self/status") == "Seccomp:\t0\n"
+    assert ctr.sh("grep -w Seccomp /proc/self/status", flags=["--seccomp"]) == "Seccomp:\t2\n"
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}))
+    result = ctr.run("mkdir /tmp/x", flags=["--seccomp", "--seccomp-profile", profile], check=1)
+    assert b"not permitted" in result.stderr
+
+
+def test_no_new_privileges(ctr):
+    assert ctr.sh("grep NoNewPrivs /proc/self/status") == "NoNewPrivs:\t1\n"
+    assert ctr.sh("grep NoNewPrivs /proc/self/status", flags=["--allow-new-privs"]) == "NoNewPrivs:\t0\n"
+
+
+def test_masked_and_read_only_paths(ctr):
+    assert ctr.sh("wc -c < /proc/timer_list; ls /proc/scsi /sys/firmware | grep -c '^[a-z]'; true").split() == ["0", "0"]
+    assert ctr.run("echo 1 > /proc/sys/kernel/domainname", check=1).stderr
+
+
+def test_net_host_is_given_or_refused(ctr, handler):
+    result = ctr.run("ls /sys/class/net", flags=["--net-host"], check=None)
+    if handler == "cloister":
+        assert result.returncode != 0
+        assert b"network" in result.stderr
+    else:
+        assert "crt0" in result.stdout.decode() or "lo" in result.stdout.decode()
+
+
+def test_a_network_of_its_own(ctr):
+    assert ctr.sh("ls /sys/class/net").split() == ["lo"]
+
+
+def test_user(ctr, rootfs, tmp_path):
+    """By a specification, which is how `ctr` of this version can say it."""
+    spec = specification(ctr, rootfs)
+    spec["process"] |= {"user": {"uid": 1000, "gid": 44, "additionalGids": [44, 100]},
+                        "args": ["sh", "-c", "id -u; id -g; id -G; pwd"], "cwd": "/home/demo"}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(spec))
+    assert ctr.run(image=None, flags=["--config", path]).stdout == b"1000\n44\n44 100\n/home/demo\n"
+
+
+@pytest.fixture
+def rootfs(daemon, tmp_path):
+    """The tools image's root as a directory."""
+    import tarfile
+    root = tmp_path / "rootfs"
+    root.mkdir()
+    with tarfile.open(daemon.directory / "tools.tar") as archive:
+        blobs = sorted((member for member in archive if member.name.startswith("blobs/")), key=lambda member: -member.size)
+        with tarfile.open(fileobj=archive.extractfile(blobs[0])) as layer:
+            layer.extractall(root)
+    return root
+
+
+def specification(ctr, rootfs):
+    """A plain OCI runtime specification on a directory."""
+    return {
+        "ociVersion": "1.0.2", "root": {"path": str(rootfs)}, "hostname": "given",
+        "process": {"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+                   {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}],
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]}}
+
+
+def test_a_directory_as_root(ctr, rootfs):
+    words, id = ctr.words("sh", "-c", "echo here > /made; cat /etc/os-release", image=None, flags=["--rm", "--rootfs"])
+    words.insert(words.index(id), str(rootfs))
+    result = subprocess.run(words, capture_output=True, env=ctr.daemon.environment, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert b"cloister-demo" in result.stdout
+    assert (rootfs / "made").read_text() == "here\n"
+
+
+def test_hostname(ctr, rootfs, tmp_path):
+    spec = specification(ctr, rootfs)
+    spec["process"]["args"] = ["hostname"]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(spec))
+    assert ctr.run(image=None, flags=["--config", path]).stdout == b"given\n"
+
+
+def test_long_names(ctr):
+    """A 64 character id, which is what CRI gives."""
+    assert ctr.run("echo fine", id="a" * 64).stdout == b"fine\n"
+
+
+def test_input_that_stays_open_does_not_keep_a_task(ctr):
+    process, _ = ctr.open("exit 6")
+    assert process.wait(60) == 6
+    process.communicate()
+
+
+def test_two_containers_of_one_name_in_turn(ctr):
+    for _ in range(2):
+        assert ctr.run("echo again", id="same").stdout == b"again\n"
+
+
+def test_a_reader_that_is_gone_does_not_keep_a_task(ctr):
+    process, id = ctr.open("yes | head -c 3000000; echo done > /dev/stderr", stdin=subprocess.DEVNULL)
+    process.stdout.read(10)
+    process.stdout.close()
+    process.stderr.read()
+    process.wait(60)
+
+
+@pytest.mark.parametrize("mebibytes", [64, pytest.param(1024, marks=pytest.mark.large)])
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_stdio_of(ctr, direction, mebibytes):
+    """So much through a pipe, byte for byte."""
+    block = os.urandom(1 << 20)
+    expected = hashlib.md5()
+    for _ in range(mebibytes):
+        expected.update(block)
+    if direction == "in":
+        process, _ = ctr.open(f"head -c {mebibytes}M | md5sum")
+
+        def feed():
+            for _ in range(mebibytes):
+                process.stdin.write(block)
+            process.stdin.close()
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        assert process.stdout.read().split()[0].decode() == expected.hexdigest()
+        feeder.join()
+    else:
+        process, _ = ctr.open(f"head -c {mebibytes}M /dev/zero", stdin=subprocess.DEVNULL)
+        received = 0
+        while data := process.stdout.read(1 << 20):
+            assert data.count(0) == len(data)
+            received += len(data)
+        assert received == mebibytes << 20
+    assert process.wait(60) == 0
+    process.stderr.close()
