@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -18,6 +19,10 @@ import leftovers  # noqa: E402
 from cri import CGROUP, CRI  # noqa: E402
 from ctrkit import Ctr  # noqa: E402
 from daemon import TYPES, Containerd  # noqa: E402
+
+#: For one test, the slowest of which moves a gibibyte.
+PATIENCE_SECONDS = 180
+
 
 def pytest_configure(config):
     if os.getppid() != 1 or "machine.py" not in pathlib.Path("/proc/1/cmdline").read_text():
@@ -71,6 +76,17 @@ def pod(standing):
 def box(pod):
     """A container of it that sleeps, to execute in."""
     return pod.container("trap 'exit 0' TERM; sleep 1000000 & wait", name="box")
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """What hangs fails."""
+    def give_up(number, frame):
+        raise TimeoutError("the test did not end")
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(PATIENCE_SECONDS)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture

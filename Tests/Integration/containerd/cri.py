@@ -45,8 +45,8 @@ class CRI:
         logs = self.directory / name
         logs.mkdir(parents=True, exist_ok=True)
         security = dict(security or {})
-        if namespaces:
-            security["namespace_options"] = namespaces
+        # The kubelet's usual wish: each container has processes of its own.
+        security["namespace_options"] = {"pid": CONTAINER, **(namespaces or {})}
         config = {
             "metadata": {"name": name, "uid": f"uid-{name}", "namespace": "tests"}, "hostname": name,
             "log_directory": str(logs),
@@ -104,9 +104,8 @@ class Container:
             command = ["sh", "-c", *command]
         security = dict(security or {})
         # As the kubelet does: every container is told about its pod's namespaces.
-        pods = pod.config["linux"]["security_context"].get("namespace_options")
-        if namespaces or pods:
-            security["namespace_options"] = namespaces or pods
+        pods = pod.config["linux"]["security_context"]["namespace_options"]
+        security["namespace_options"] = {**pods, **(namespaces or {})}
         name = name or f"c{next(counter)}"
         self.log = f"{name}_{attempt}.log"
         self.config = {

@@ -116,10 +116,14 @@ class Events:
 
     def __init__(self, daemon, namespace):
         self.daemon, self.seen, self.changed = daemon, [], threading.Condition()
-        self.stream = daemon.service("containerd.services.events.v1.Events").Subscribe(
-            filters=[f"namespace=={namespace},topic~=/tasks/"])
-        self.stream.initial_metadata()
+        service = daemon.service("containerd.services.events.v1.Events", namespace)
+        self.stream = service.Subscribe(filters=[f"namespace=={namespace},topic~=/tasks/"])
         threading.Thread(target=self.read, daemon=True).start()
+        # Nothing says when a subscription has begun, but an event of one's own.
+        sign = daemon.messages("containerd.events.TaskStart")(container_id="subscribed").SerializeToString()
+        while "start" not in self.topics("subscribed"):
+            service.Publish(topic="/tasks/start", event={"type_url": "containerd.events.TaskStart", "value": sign})
+            time.sleep(0.02)
 
     def read(self):
         try:
