@@ -90,11 +90,11 @@ def patience():
 
 
 @pytest.fixture
-def nothing_left(daemon):
+def nothing_left(daemon, handler):
     """Whatever a test leaves of a sandbox is the test's failure."""
     before = leftovers.snapshot(daemon)
     yield
-    leftovers.expect_none(daemon, before)
+    leftovers.expect_none(daemon, before, handler)
 
 
 @pytest.fixture
