@@ -163,6 +163,7 @@ struct ContainerTests {
     static let evilDirectory: String = {
         let path = "/tmp/cloister-evil-\(getpid())"
         try? Files.makeDirectories(path)
+        atexit { try? Files.removeTree("/tmp/cloister-evil-\(getpid())") }
         symlink("/../../../tmp", "\(path)/out")
         return path
     }()

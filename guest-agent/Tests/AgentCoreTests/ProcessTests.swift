@@ -54,6 +54,7 @@ struct ProcessTests {
     @Test(.enabled(if: run32BitProgram() != nil)) func filtersSystemCallsOf32BitPrograms() throws {
         let agent = try AgentFixture()
         let program = try #require(Self.run32BitProgram())
+        defer { unlink(program) }
         for (profile, expected) in [(nil, UInt32(ENOENT)), (seccomp(), UInt32(EXDEV))] {
             let outcome = try agent.runContainer(shell: "/mkdir32") {
                 $0.seccomp = profile
@@ -73,7 +74,7 @@ struct ProcessTests {
             path: .asciz "/proc/a"
             """
         let path = "/tmp/cloister-mkdir32-\(getpid())"
-        let script = "printf '%s\n' \"$2\" | as --32 -o $1.o - && ld -m elf_i386 -o $1 $1.o && $1"
+        let script = "printf '%s\n' \"$2\" | as --32 -o $1.o - && ld -m elf_i386 -o $1 $1.o && rm $1.o && $1"
         let built = try? ChildProcess.spawn(
             "/bin/sh", ["-c", script, "sh", path, source], environment: ["PATH=/usr/bin:/bin"])
         return built?.wait() == .exited(ENOENT) ? path : nil
