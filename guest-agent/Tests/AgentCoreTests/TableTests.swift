@@ -1,4 +1,5 @@
 import AgentAPI
+import System
 import TTRPC
 import Testing
 
