@@ -61,8 +61,9 @@ enum Volume: Equatable {
                 sizeInBytes: UInt64(clamping: filesystem.f_blocks) * UInt64(clamping: filesystem.f_bsize))
             return
         }
-        let isDevices = source == "/dev" || source.hasPrefix("/dev/") && magic != Self.tmpfsMagic
-        if Self.guestMagics.contains(magic) || isDevices, info.st_mode & S_IFMT != S_IFBLK {
+        // By name too: a devtmpfs has a tmpfs's number, and control groups lie in a tmpfs.
+        let isKernels = ["dev", "proc", "sys"].contains(source.split(separator: "/").first ?? "")
+        if Self.guestMagics.contains(magic) || isKernels && !source.hasPrefix("/dev/shm"), info.st_mode & S_IFMT != S_IFBLK {
             self = .guests
             return
         }

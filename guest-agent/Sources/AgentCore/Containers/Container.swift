@@ -14,6 +14,8 @@ final class Container: Sendable {
     let namespaces: ContainerNamespaces
     private let filter: SeccompFilter?
     private let rootfs: RootfsMount
+    /// Names in the share.
+    private let shared: [String]
     private let agent: AgentProcess
     private let initProcess: GuestProcess
     /// By process id; nil while one is being made.
@@ -27,7 +29,7 @@ final class Container: Sendable {
         self.namespaces = namespaces
         let profile = request.spec.seccomp
         let compilation = Background("seccomp") { try profile.map { try SeccompFilter($0) } }
-        try agent.share.prepare(request)
+        shared = try agent.share.prepare(request)
         let rootfs = try RootfsMount(request.rootfs, containerID: id, disks: agent.disks)
         self.rootfs = rootfs
         var made: Cgroup?
@@ -61,6 +63,7 @@ final class Container: Sendable {
         } catch {
             made?.remove()
             rootfs.unmount()
+            agent.share.forget(shared)
             throw error
         }
     }
@@ -134,6 +137,7 @@ final class Container: Sendable {
         for process in others.withLock({ $0.values.compactMap { $0 } }) { process.destroy() }
         cgroup.remove()
         rootfs.unmount()
+        agent.share.forget(shared)
     }
 }
 

@@ -16,12 +16,14 @@ final class Share: Sendable {
 
     private let state = Guarded(State())
 
-    /// Mounts what a container's root and mounts refer to, as far as it is not yet. - Throws: `RPCError`, `SystemError`.
-    func prepare(_ request: CreateContainerRequest) throws {
-        if !request.rootfs.sharePath.isEmpty || request.spec.mounts.contains(where: { !$0.sharePath.isEmpty }) {
-            try mountShare()
-        }
+    /// Mounts what a container's root and mounts refer to, as far as it is not yet.
+    /// - Returns: the names in the share, for `forget`.
+    /// - Throws: `RPCError`, `SystemError`.
+    func prepare(_ request: CreateContainerRequest) throws -> [String] {
+        let names = ([request.rootfs.sharePath] + request.spec.mounts.map(\.sharePath)).filter { !$0.isEmpty }
+        if !names.isEmpty { try mountShare() }
         for mount in request.spec.mounts where !mount.commonTmpfs.isEmpty { try mountTmpfs(mount) }
+        return names
     }
 
     private func mountShare() throws(SystemError) {
@@ -68,8 +70,7 @@ final class Share: Sendable {
 
     /// Lets go of what the host takes away now. The kernel remembers a name, and with it keeps the host's file open, until it
     /// looks for it again when it no longer trusts its memory, which is after a second.
-    func forget(_ request: CreateContainerRequest) {
-        let names = ([request.rootfs.sharePath] + request.spec.mounts.map(\.sharePath)).filter { !$0.isEmpty }
+    func forget(_ names: [String]) {
         if names.isEmpty { return }
         Thread.start("forget") {
             sleep(2)
