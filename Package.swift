@@ -79,7 +79,9 @@ let package = Package(
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
         tests("Sandbox", ["System"]),
-        tests("ContainerdShim", ["Config", "ContainerdAPI", "OCISpec", "Sandbox", "System"]),
+        tests(
+            "ContainerdShim",
+            ["AgentAPI", "Config", "ContainerdAPI", "OCISpec", "Protobuf", "Sandbox", "System", "TTRPC"]),
         // The vsock device's other half, in process: for its tests and its fuzzer.
         .target(name: "CVsockDriver", path: "Tests/CVsockDriver"),
         .target(
