@@ -40,6 +40,7 @@ enum PodConfiguration {
         result.accelerator = try accelerator(configuration.accelerator, runtime)
         result.isPod = true
         result.hasNetwork = true
+        result.virtiofsd = try Virtiofsd.locate(configuration)
         return result
     }
 

@@ -53,7 +53,7 @@ extension TaskService {
 
     func closeIO(_ request: CloseIORequest) throws -> Empty {
         _ = try process(TaskProcess(id: request.id, execID: request.execID))
-        if request.stdin { tasks[TaskName(request.id, request.execID)]?.closeInput() }
+        if request.stdin { tasks[TaskName(request.id, request.execID)]?.input?.close() }
         return Empty()
     }
 

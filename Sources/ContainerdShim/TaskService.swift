@@ -100,7 +100,7 @@ final class TaskService: Sendable {
                     uri, container: name.container, namespace: containerd?.namespace ?? "", host: host)
             }
             let made = try body(opened.streams)
-            entry.created(stdio, inputWriter: opened.inputWriter)
+            entry.created(stdio, input: opened.inputRelay)
             return made
         } catch {
             tasks.remove(name)
@@ -144,6 +144,10 @@ final class TaskService: Sendable {
         }
         if let entry { try entry.starting(run) } else { try run() }
         if request.execID.isEmpty { runHooks(.poststart, of: entry, pid: getpid()) }
+        do { try entry?.input?.start() } catch {
+            log?.error("standard input of \(request.id): \(error)")
+            entry?.input?.cancel()
+        }
         return response
     }
 

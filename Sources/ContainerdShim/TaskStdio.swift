@@ -24,13 +24,13 @@ struct TaskStdio: Sendable {
 /// Opened streams of a process.
 struct OpenedStdio: Sendable {
     var streams = Stdio()
-    /// The input's FIFO, open for writing: a client that goes away does not end the process's input, `CloseIO` does.
-    var inputWriter: FileDescriptor?
+    /// Where the input is a FIFO.
+    var inputRelay: InputRelay?
 
     /// - Parameter logger: starts the program of a `binary:` URI.
     /// - Throws: `SandboxError` that names the stream.
     init(_ stdio: TaskStdio, logger: (LogURI) throws(SandboxError) -> LogProgram) throws(SandboxError) {
-        (streams.input, inputWriter) = try Self.openInput(stdio.input)
+        (streams.input, inputRelay) = try Self.openInput(stdio.input)
         if let uri = LogURI(stdio.output) {
             // The one program takes both.
             let program = try logger(uri)
@@ -44,19 +44,14 @@ struct OpenedStdio: Sendable {
 
     private static func openInput(
         _ uri: String
-    ) throws(SandboxError) -> (reader: FileDescriptor?, writer: FileDescriptor?) {
+    ) throws(SandboxError) -> (input: FileDescriptor?, relay: InputRelay?) {
         if uri.isEmpty { return (nil, nil) }
         if let inherited = try inherited(uri) { return (inherited, nil) }
         let path = fifoPath(uri)
         do {
             guard isFIFO(path) else { return (try FileDescriptor.open(path, O_RDONLY), nil) }
-            // With both ends open, neither of the next two waits or fails for want of the other.
-            let both = try FileDescriptor.open(path, O_RDWR)
-            defer { both.close() }
-            return (
-                try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK),
-                try FileDescriptor.open(path, O_WRONLY | O_NONBLOCK)
-            )
+            let (relay, output) = try InputRelay.make(path: path)
+            return (output, relay)
         } catch { throw SandboxError(.invalid, "standard input: \(error)") }
     }
 

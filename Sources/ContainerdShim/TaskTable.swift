@@ -15,7 +15,7 @@ final class TaskEntry: Sendable {
     private struct State {
         var phase = Phase.creating
         var stdio = TaskStdio()
-        var inputWriter: FileDescriptor?
+        var input: InputRelay?
         var isPaused = false
         var wasOutOfMemory = false
         var hooks: ContainerHooks?
@@ -36,11 +36,11 @@ final class TaskEntry: Sendable {
         set { state.withLock { $0.hooks = newValue } }
     }
 
-    func created(_ stdio: TaskStdio, inputWriter: FileDescriptor?) {
+    func created(_ stdio: TaskStdio, input: InputRelay?) {
         state.withLock { state in
             state.phase = .created
             state.stdio = stdio
-            state.inputWriter = inputWriter
+            state.input = input
         }
     }
 
@@ -57,14 +57,7 @@ final class TaskEntry: Sendable {
         _ = state.wait { state -> Bool? in if case .starting = state.phase { nil } else { true } }
     }
 
-    /// Lets go of the input: it ends when its client has ended it too.
-    func closeInput() {
-        let writer = state.withLock { state in
-            defer { state.inputWriter = nil }
-            return state.inputWriter
-        }
-        writer?.close()
-    }
+    var input: InputRelay? { state.withLock { $0.input } }
 
     /// - Returns: whether it is the first time.
     func noteOutOfMemory() -> Bool {
@@ -101,7 +94,7 @@ final class TaskTable: Sendable {
             let names = name.process.isEmpty ? entries.keys.filter { $0.container == name.container } : [name]
             return names.compactMap { entries.removeValue(forKey: $0) }
         }
-        for entry in removed { entry.closeInput() }
+        for entry in removed { entry.input?.cancel() }
     }
 
     subscript(name: TaskName) -> TaskEntry? { entries.withLock { $0[name] } }

@@ -6,12 +6,13 @@ import Testing
 @testable import ContainerdShim
 
 @Suite struct LogURITests {
-    @Test(arguments: [
-        ("binary:///usr/bin/log", "/usr/bin/log", []),
-        ("binary:///log?b=2&a=1&a=3&flag", "/log", ["a", "1", "b", "2", "flag"]),
-        ("binary:///a%20b?k=x%2Fy+z", "/a b", ["k", "x/y z"]),
-        ("binary:///odd%2?=%zz", "/odd%2", ["%zz"]),
-    ] as [(String, String, [String])])
+    @Test(
+        arguments: [
+            ("binary:///usr/bin/log", "/usr/bin/log", []),
+            ("binary:///log?b=2&a=1&a=3&flag", "/log", ["a", "1", "b", "2", "flag"]),
+            ("binary:///a%20b?k=x%2Fy+z", "/a b", ["k", "x/y z"]),
+            ("binary:///odd%2?=%zz", "/odd%2", ["%zz"]),
+        ] as [(String, String, [String])])
     func reads(_ uri: String, _ program: String, _ arguments: [String]) throws {
         let log = try #require(LogURI(uri))
         #expect(log.program == program)
@@ -67,38 +68,51 @@ private final class Scratch {
         #expect(try reader.readExactly(4).map { String(decoding: $0, as: UTF8.self) } == "kept")
     }
 
-    @Test func inputEndsWithItsClientAndCloseIO() throws {
-        let scratch = try Scratch()
+    /// - Returns: the relay, started, and what the engine would read.
+    private func relay(_ path: String) throws -> (InputRelay, FileDescriptor) {
         var stdio = TaskStdio()
-        stdio.input = try scratch.fifo("in")
+        stdio.input = path
         let opened = try open(stdio)
-        let entry = TaskEntry()
-        entry.created(stdio, inputWriter: opened.inputWriter)
-        let input = try #require(opened.streams.input)
-
-        let client = try FileDescriptor.open(stdio.input, O_WRONLY)
-        try client.writeAll(Array("x".utf8))
-        client.close()
-        #expect(try input.readExactly(1) == [UInt8(ascii: "x")])
-        // Another client may come.
-        var byte: UInt8 = 0
-        #expect(read(input.raw, &byte, 1) == -1 && errno == EAGAIN)
+        let relay = try #require(opened.inputRelay)
+        try relay.start()
+        return (relay, try #require(opened.streams.input))
     }
 
-    @Test func closeIOEndsTheInput() throws {
+    @Test func inputOutlivesItsClients() throws {
         let scratch = try Scratch()
-        var stdio = TaskStdio()
-        stdio.input = try scratch.fifo("in")
-        let entry = TaskEntry()
-        let input: FileDescriptor
-        do {
-            let opened = try open(stdio)
-            entry.created(stdio, inputWriter: opened.inputWriter)
-            input = try #require(opened.streams.input)
+        let path = try scratch.fifo("in")
+        let (relay, input) = try relay(path)
+        for letter in Array("xy".utf8) {
+            let client = try FileDescriptor.open(path, O_WRONLY)
+            try client.writeAll([letter])
+            client.close()
+            #expect(try input.readExactly(1) == [letter])
         }
-        entry.closeInput()
-        var byte: UInt8 = 0
-        #expect(read(input.raw, &byte, 1) == 0)
+        relay.close()
+        #expect(try input.readExactly(1) == nil)
+    }
+
+    @Test func inputEndsWithTheLastOfClientAndCloseIO() throws {
+        let scratch = try Scratch()
+        let path = try scratch.fifo("in")
+        let (relay, input) = try relay(path)
+        let client = try FileDescriptor.open(path, O_WRONLY)
+        relay.close()
+        try client.writeAll(Array("late".utf8))
+        client.close()
+        #expect(try input.readToEnd(limit: 100) == Array("late".utf8))
+    }
+
+    @Test func nobodyMayWriteBeforeTheStart() throws {
+        let scratch = try Scratch()
+        let path = try scratch.fifo("in")
+        var stdio = TaskStdio()
+        stdio.input = path
+        let opened = try open(stdio)
+        let early = Glibc.open(path, O_WRONLY | O_NONBLOCK)
+        #expect(early == -1 && errno == ENXIO)
+        opened.inputRelay?.cancel()
+        #expect(try opened.streams.input?.readExactly(1) == nil)
     }
 
     @Test func filesAreAppendedTo() throws {

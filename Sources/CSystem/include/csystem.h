@@ -2,6 +2,7 @@
 #pragma once
 #include "cmounts.h"
 #include "cnamespaces.h"
+#include "cstreams.h"
 #include "cterminal.h"
 #include <errno.h>
 #include <linux/vm_sockets.h>
