@@ -52,6 +52,8 @@ public enum Agent {
 
     /// Gives the guest's own network namespace its interfaces, addresses, routes and neighbours.
     public static let configureNetwork = RPC<ConfigureNetworkRequest, Empty>(service, "ConfigureNetwork")
+    /// Connects to a TCP port of the guest's own network namespace and joins the connection to a stream port of the host.
+    public static let dial = RPC<DialRequest, Empty>(service, "Dial")
 }
 
 public struct HelloRequest: Message {

@@ -62,3 +62,16 @@ public struct NetworkNeighbour: Message {
         .singular(1, \.address, .string), .singular(2, \.hardwareAddress, .string), .singular(3, \.interface, .string),
     ]
 }
+
+/// To be connected to in the guest's own network namespace.
+public struct DialRequest: Message {
+    /// IPv4 or IPv6, as text.
+    public var address = ""
+    public var port: UInt32 = 0
+    /// The vsock port on the host that the agent dials once the connection stands; then the two are one stream.
+    public var streamPort: UInt32 = 0
+    public init() {}
+    public static let fields: [Field<DialRequest>] = [
+        .singular(1, \.address, .string), .singular(2, \.port, .uint32), .singular(3, \.streamPort, .uint32),
+    ]
+}

@@ -31,8 +31,9 @@ extension TaskService {
         let hooks = try ContainerHooks(spec, id: request.id, bundle: request.bundle, host: host)
         let options = service.options
         let sandbox = try service.podSandbox {
-            let configuration = try PodConfiguration.sandbox(
+            var configuration = try PodConfiguration.sandbox(
                 id: options.id, stateDirectory: options.stateDirectory, runtime, spec)
+            if let log { configuration.log = { log.error($0) } }
             if let path = spec.linux?.cgroupsPath, !path.isEmpty {
                 try HostCgroup(cgroupsPath: path).join(record: options.cgroupRecord)
             }

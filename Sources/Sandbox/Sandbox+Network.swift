@@ -12,6 +12,7 @@ extension Sandbox {
         var cards = 0
         /// What keeps the cards joined to the namespace; nil before.
         var redirect: TapRedirect?
+        var localConnections: LocalConnections?
     }
 
     /// A card for each interface that is there already, and one where there is none yet.
@@ -52,15 +53,17 @@ extension Sandbox {
         }
         _ = try guest.client.call(Agent.configureNetwork, request, timeout: configuration.bootTimeout)
         link.redirect = redirect
+        link.localConnections = takeLocalConnections(guest)
     }
 
     /// Gives the namespace its interfaces back, for whoever keeps it.
     func releaseNetwork() {
-        let redirect = network.withLock { link in
-            defer { link.redirect = nil }
-            return link.redirect
+        let link = network.withLock { link in
+            defer { link = PodLink() }
+            return link
         }
-        redirect?.remove()
+        link.localConnections?.stop()
+        link.redirect?.remove()
     }
 
     /// Locally administered (IEEE 802, section 8.4), and of this guest alone: frames carry the interface's own address.

@@ -16,6 +16,8 @@ public struct SandboxConfiguration: Sendable {
     public var isPod = false
     /// Whether this process is in a network namespace of the sandbox's, which the guest is to be joined to.
     public var hasNetwork = false
+    /// Told in one line what does not work, where the sandbox goes on without.
+    public var log: @Sendable (String) -> Void = { _ in }
     /// From the machine's start to the agent's first words.
     public var bootTimeout: Duration
     /// The program that serves the guest a share; nil for a sandbox without one. With it, containers may have roots and volumes

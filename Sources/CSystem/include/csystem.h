@@ -2,6 +2,7 @@
 #pragma once
 #include "cmounts.h"
 #include "cnamespaces.h"
+#include "csocketlookup.h"
 #include "cstreams.h"
 #include "cterminal.h"
 #include <errno.h>

@@ -104,6 +104,10 @@ final class AgentProcess: Sendable {
                 try Network.configure($0, events: self.events)
                 return Empty()
             },
+            .on(Agent.dial) {
+                try NetworkDial.join($0, self.transport)
+                return Empty()
+            },
         ]
     }
 
