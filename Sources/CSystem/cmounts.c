@@ -18,6 +18,7 @@ extern int mount(const char *, const char *, const char *, unsigned long, const 
 enum { ms_rec = 16384, ms_slave = 1 << 19, mnt_detach = 2, umount_nofollow = 8 };
 
 const uint64_t cs_mount_attribute_read_only = MOUNT_ATTR_RDONLY;
+const int cs_o_path = O_PATH;
 const int cs_detach_mounts = mnt_detach | umount_nofollow;
 
 int cs_clone_mounts(const char *path, int recursive) {
@@ -31,8 +32,9 @@ int cs_set_mount_attributes(int tree, int recursive, uint64_t set, uint64_t prop
     return (int)syscall(SYS_mount_setattr, tree, "", flags, &attributes, sizeof attributes);
 }
 
-int cs_attach_mounts(int tree, const char *path) {
-    return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+int cs_attach_mounts(int tree, const char *path, int follows_link) {
+    unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | (follows_link ? MOVE_MOUNT_T_SYMLINKS : 0);
+    return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, flags);
 }
 
 int cs_unshare_working_directory(void) { return unshare(CLONE_FS); }
@@ -74,7 +76,7 @@ static int run_child(const struct cs_confined *what, int go, int result) {
     if (tree < 0) return step;
     step = 4;
     if (cs_set_mount_attributes(tree, 0, MOUNT_ATTR_RDONLY, 0) != 0) return step;
-    if (cs_attach_mounts(tree, what->read_only_directory) != 0) return step;
+    if (cs_attach_mounts(tree, what->read_only_directory, 0) != 0) return step;
     step = 5;
     enum { out_of_the_way = 64 };
     int copies[cs_most_descriptors];

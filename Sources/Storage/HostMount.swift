@@ -1,3 +1,4 @@
+import CSystem
 import Glibc
 import System
 
@@ -23,7 +24,7 @@ public struct HostMount: Hashable, Sendable {
         if target.isEmpty || target == "/" { return try mountThere(place) }
         // An image may have a symbolic link in the way.
         let below = String(target.drop { $0 == "/" })
-        let directory = try FileDescriptor.open(place, O_RDONLY | O_DIRECTORY).openBeneath(below, O_RDONLY | O_DIRECTORY)
+        let directory = try FileDescriptor.open(place, cs_o_path | O_DIRECTORY).openBeneath(below, cs_o_path | O_DIRECTORY)
         try mountThere("/proc/thread-self/fd/\(directory.raw)")
     }
 
@@ -47,9 +48,9 @@ public struct HostMount: Hashable, Sendable {
 
     private func bind(_ options: MountOptions, at target: String) throws(SystemError) {
         let tree = try MountTree(copying: source, recursively: options.flags & UInt(MS_REC) != 0)
-        try tree.set(.isolated, recursively: true)
+        try tree.isolate()
         if options.flags & UInt(MS_RDONLY) != 0 { try tree.makeReadOnly(recursively: false) }
-        try tree.attach(at: target)
+        try tree.attach(at: target, followsLink: true)
     }
 }
 

@@ -46,6 +46,7 @@ public final class ShareTree: Sendable {
 
     public let directory: String
     private let state = Guarded(State())
+    private let follower = ShareFollower()
 
     /// Makes the directory and a mount point of it.
     public init(_ directory: String) throws(SystemError) {
@@ -83,7 +84,8 @@ public final class ShareTree: Sendable {
         let (name, path) = number("v")
         let isDirectory = info.st_mode & S_IFMT == S_IFDIR
         if isDirectory { try syscall("mkdir", path) { Glibc.mkdir(path, 0o755) } } else { try Files.write(path, []) }
-        do throws(SystemError) { try Self.mount(volume, at: path) } catch {
+        do throws(SystemError) { try mount(volume, at: path, named: name, isDirectory: isDirectory) } catch {
+            follower.remove(name)
             remove(path)
             throw error
         }
@@ -91,11 +93,16 @@ public final class ShareTree: Sendable {
         return name
     }
 
-    private static func mount(_ volume: Volume, at path: String) throws(SystemError) {
-        let tree = try MountTree(copying: volume.source, recursively: volume.recursively)
-        try tree.set(volume.followsHost ? .follower : .isolated, recursively: true)
+    private func mount(
+        _ volume: Volume, at path: String, named name: String, isDirectory: Bool
+    ) throws(SystemError) {
+        let follows = volume.followsHost && volume.recursively && isDirectory
+        let tree = try MountTree(copying: volume.source, recursively: volume.recursively && !follows)
+        try tree.isolate()
         if volume.readOnly != .unchanged { try tree.makeReadOnly(recursively: volume.readOnly == .everything) }
         try tree.attach(at: path)
+        if !follows { return }
+        try follower.add(name, source: volume.source, at: path, readOnly: volume.readOnly == .everything)
     }
 
     /// Takes a root, or one user of a volume, away. What is still open in the guest stays until it is closed.
@@ -105,7 +112,9 @@ public final class ShareTree: Sendable {
             state.volumes[identity] = entry.users > 1 ? (name, entry.users - 1) : nil
             return entry.users <= 1
         }
-        if isLast { remove("\(directory)/\(name)") }
+        guard isLast else { return }
+        follower.remove(name)
+        remove("\(directory)/\(name)")
     }
 
     private func remove(_ path: String) {

@@ -13,18 +13,10 @@ public struct MountTree: Sendable {
         descriptor = FileDescriptor(try syscall("open_tree", path) { cs_clone_mounts(path, recursively ? 1 : 0) })
     }
 
-    public enum Propagation: UInt64, Sendable {
-        /// What the origin gets mounted later is not seen here.
-        case isolated = 0x4_0000
-        /// What the origin gets mounted or unmounted later is so here; never the other way.
-        case follower = 0x8_0000
-    }
+    /// What the original gets mounted later is not seen here, nor the other way round (mount_setattr(2), MS_PRIVATE).
+    public func isolate() throws(SystemError) { try change(true, 0, UInt64(MS_PRIVATE)) }
 
-    /// mount_setattr(2), on the topmost mount alone or on all of the tree.
-    public func set(_ propagation: Propagation, recursively: Bool) throws(SystemError) {
-        try change(recursively, 0, propagation.rawValue)
-    }
-
+    /// The topmost mount alone or all of the tree.
     public func makeReadOnly(recursively: Bool) throws(SystemError) {
         try change(recursively, cs_mount_attribute_read_only, 0)
     }
@@ -35,10 +27,14 @@ public struct MountTree: Sendable {
     }
 
     /// Mounts the tree over a directory, or over a file where it is a file. Once.
-    public func attach(at path: String) throws(SystemError) {
+    /// - Parameter followsLink: for a place by its descriptor, `/proc/thread-self/fd/N`.
+    public func attach(at path: String, followsLink: Bool = false) throws(SystemError) {
         let tree = descriptor.raw
-        try syscall("move_mount", path) { cs_attach_mounts(tree, path) }
+        try syscall("move_mount", path) { cs_attach_mounts(tree, path, followsLink ? 1 : 0) }
     }
+
+    /// Takes off what was attached, with all that is mounted below it; what is open of it stays until it is closed.
+    public func detach() { umount2("/proc/thread-self/fd/\(descriptor.raw)", Int32(MNT_DETACH)) }
 }
 
 public enum Mounts {
@@ -57,33 +53,16 @@ public enum Mounts {
         try mount(nil, at: directory, type: nil, flags: UInt(MS_SHARED))
     }
 
-    /// Lines of proc_pid_mountinfo(5), in fields. Not of `/proc/self`: that is the first thread's.
-    private static func mountInfo() throws(SystemError) -> [[Substring]] {
-        try Files.readText("/proc/thread-self/mountinfo").split(separator: "\n").map { $0.split(separator: " ") }
-    }
-
-    /// Whether a path is a mount point whose propagation is shared.
     private static func isShared(_ path: String) throws(SystemError) -> Bool {
-        guard let fields = try mountInfo().last(where: { $0.count > 6 && $0[4] == path[...] }) else { return false }
-        return fields[6...].prefix { $0 != "-" }.contains { $0.hasPrefix("shared:") }
+        try MountTable().read().last { $0.path == path }?.isShared ?? false
     }
 
     /// Whether something is mounted in a directory, at any depth.
     public static func hasMounts(below directory: String) -> Bool {
         guard let resolved = realpath(directory, nil) else { return false }
         defer { free(resolved) }
-        // Spaces and their like are written in octal.
-        let escaped = String(cString: resolved).flatMap { character -> String in
-            switch character {
-            case " ": "\\040"
-            case "\t": "\\011"
-            case "\n": "\\012"
-            case "\\": "\\134"
-            default: String(character)
-            }
-        }
-        let prefix = String(escaped) + "/"
-        return ((try? mountInfo()) ?? []).contains { $0.count > 4 && $0[4].hasPrefix(prefix) }
+        let prefix = String(cString: resolved) + "/"
+        return ((try? MountTable().read()) ?? []).contains { $0.path.hasPrefix(prefix) }
     }
 
     /// Takes everything off that is mounted at a path, and what is mounted below, at once; what is still open stays until it

@@ -7,14 +7,16 @@
 // open_tree(2) with OPEN_TREE_CLONE: a copy, mounted nowhere, of what is mounted at `path`; everything below it too if
 // `recursive`. Close-on-exec.
 int cs_clone_mounts(const char *path, int recursive);
-// mount_setattr(2): MOUNT_ATTR_* to set, and MS_PRIVATE, MS_SLAVE or MS_SHARED, or 0.
+// mount_setattr(2): MOUNT_ATTR_* to set, and MS_PRIVATE or 0.
 int cs_set_mount_attributes(int tree, int recursive, uint64_t set, uint64_t propagation);
-// move_mount(2): mounts a tree at `path`, a symbolic link at whose end is not followed.
-int cs_attach_mounts(int tree, const char *path);
+// move_mount(2): mounts a tree at `path`, a symbolic link at whose end is followed or not.
+int cs_attach_mounts(int tree, const char *path, int follows_link);
 // unshare(2) with CLONE_FS: a working directory of the calling thread's own.
 int cs_unshare_working_directory(void);
 
 extern const uint64_t cs_mount_attribute_read_only;
+// A handle on a file, which opens nothing.
+extern const int cs_o_path;
 // MNT_DETACH | UMOUNT_NOFOLLOW.
 extern const int cs_detach_mounts;
 

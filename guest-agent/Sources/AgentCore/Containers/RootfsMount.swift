@@ -10,7 +10,6 @@ final class RootfsMount: Sendable {
         var layers: [String] = []
         var writable: String?
         var isMounted = false
-        var shared: String?
     }
 
     private static let directory = "/run/c"
@@ -57,7 +56,6 @@ final class RootfsMount: Sendable {
 
     private func bindShared(_ name: String) throws {
         let source = try Share.path(ofShared: name)
-        state.withLock { $0.shared = name }
         try Mounts.mount(source, at: path, type: nil, flags: UInt(MS_BIND))
         state.withLock { $0.isMounted = true }
     }
@@ -71,7 +69,6 @@ final class RootfsMount: Sendable {
         if done.isMounted, umount2(path, 0) != 0, umount2(path, ca_mnt_detach) != 0 {
             Log.error("\(SystemError("umount", path))")
         }
-        if let name = done.shared { Share.detach(name) }
         if let writable = done.writable { Disks.unmount(writable) }
         for serial in done.layers { disks.releaseShared(serial) }
         rmdir(path)

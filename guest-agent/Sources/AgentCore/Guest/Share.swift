@@ -9,6 +9,8 @@ final class Share: Sendable {
     private struct State {
         var isMounted = false
         var tmpfs: Set<String> = []
+        /// How many containers use a name.
+        var users: [String: Int] = [:]
     }
 
     static let directory = "/run/share"
@@ -17,11 +19,23 @@ final class Share: Sendable {
     private let state = Guarded(State())
 
     /// Mounts what a container's root and mounts refer to, as far as it is not yet.
+    ///
+    /// What the host has mounted in the share is a filesystem of its own to the guest, which the kernel mounts when it is
+    /// first walked through. Here, once: mounted for each container by itself, the same file would be several to the kernel,
+    /// with caches, locks and sockets of their own.
     /// - Returns: the names in the share, for `forget`.
     /// - Throws: `RPCError`, `SystemError`.
     func prepare(_ request: CreateContainerRequest) throws -> [String] {
         let names = ([request.rootfs.sharePath] + request.spec.mounts.map(\.sharePath)).filter { !$0.isEmpty }
         if !names.isEmpty { try mountShare() }
+        for name in names {
+            let path = try Self.path(ofShared: name)
+            state.withLock { state in
+                // The slash is what makes the kernel mount; of a file it is an error.
+                _ = access("\(path)/", F_OK)
+                state.users[name, default: 0] += 1
+            }
+        }
         for mount in request.spec.mounts where !mount.commonTmpfs.isEmpty { try mountTmpfs(mount) }
         return names
     }
@@ -62,15 +76,17 @@ final class Share: Sendable {
         return "\(directory)/\(name)"
     }
 
-    /// Takes off what the kernel mounted by itself for a root, whose containers have ended.
-    static func detach(_ name: String) {
-        guard let path = try? path(ofShared: name) else { return }
-        while umount2(path, ca_mnt_detach) == 0 {}
-    }
-
-    /// Lets go of what the host takes away now. The kernel remembers a name, and with it keeps the host's file open, until it
-    /// looks for it again when it no longer trusts its memory, which is after a second.
+    /// Takes off what nobody uses any more, and lets go of what the host takes away now. The kernel remembers a name, and with
+    /// it keeps the host's file open, until it looks for it again when it no longer trusts its memory, which is after a second.
     func forget(_ names: [String]) {
+        for name in names {
+            state.withLock { state in
+                let rest = (state.users[name] ?? 1) - 1
+                state.users[name] = rest > 0 ? rest : nil
+                guard rest <= 0, let path = try? Self.path(ofShared: name) else { return }
+                while umount2(path, ca_mnt_detach) == 0 {}
+            }
+        }
         if names.isEmpty { return }
         Thread.start("forget") {
             sleep(2)
