@@ -64,9 +64,12 @@ final class TaskService: Sendable {
         try service.sandbox().container(request.id).process(request.execID)
     }
 
-    /// What clients take for the process's number: on the host there is none but that of this process, whose namespaces are
-    /// the pod's.
-    func pid(_ process: ContainerProcess) -> UInt32 { containerd == nil ? process.status.pid : UInt32(getpid()) }
+    /// What clients take for the process's number: on the host there is none but those of this process and its threads,
+    /// whose namespaces are the pod's.
+    func pid(_ process: ContainerProcess) -> UInt32 {
+        if containerd == nil { return process.status.pid }
+        return (try? service.sandbox().hostProcess(of: process)) ?? UInt32(getpid())
+    }
 
     // MARK: - Create, Exec
 

@@ -27,6 +27,8 @@ public final class ContainerProcess: Sendable {
         var status: Status
         /// The guest has not answered yet whether the program runs.
         var isStarting = false
+        /// The thread that waits for the process.
+        var waiter: pid_t = 0
     }
 
     let reference: ProcessReference
@@ -44,6 +46,11 @@ public final class ContainerProcess: Sendable {
     }
 
     public var status: Status { state.withLock { $0.status } }
+
+    /// The number of the thread of this program's that waits for the process, for as long as it does.
+    var waiter: pid_t { state.wait { $0.waiter != 0 ? $0.waiter : nil } ?? 0 }
+
+    var hasEnded: Bool { if case .stopped = status { true } else { false } }
 
     public func start() throws {
         let pid = try state.withLock { state throws(SandboxError) in
@@ -70,6 +77,8 @@ public final class ContainerProcess: Sendable {
     }
 
     private func awaitEnd(_ pid: UInt32) {
+        let own = Thread.number
+        state.withLock { $0.waiter = own }
         let answer = try? guest.client.call(Agent.waitProcess, reference)
         let exit = answer.map { answer in
             Exit(

@@ -1,5 +1,4 @@
 import AgentAPI
-import Glibc
 import OCISpec
 
 /// What a specification made for the host means for a container of a pod, whose kernel is its own.
@@ -96,27 +95,5 @@ extension Resources {
         self.init(resources)
         cpus = ""
         memoryNodes = ""
-    }
-}
-
-extension Sandbox {
-    /// For `ContainerSpec`: the container that has the namespace at a path; nil where this is no pod's sandbox.
-    var joinable: ((_ path: String) -> String?)? {
-        guard configuration.isPod else { return nil }
-        let first = state.withLock { $0.first }
-        return { PodNamespaces.isOurs($0, server: getpid()) ? first : nil }
-    }
-}
-
-/// The paths by which a pod's containers name each other's namespaces: those of the process that serves the sandbox, whose
-/// number is every task's.
-enum PodNamespaces {
-    private static let files: Set<Substring> = ["ipc", "net", "pid", "time", "uts"]
-
-    /// Whether the path is `/proc/PID/ns/KIND` of process `server`.
-    static func isOurs(_ path: String, server: Int32) -> Bool {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-        return parts.count == 5 && parts[0].isEmpty && parts[1] == "proc" && parts[2] == "\(server)" && parts[3] == "ns"
-            && files.contains(parts[4])
     }
 }

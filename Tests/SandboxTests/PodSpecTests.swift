@@ -1,4 +1,5 @@
 import AgentAPI
+import Glibc
 import OCISpec
 import Testing
 
@@ -29,7 +30,7 @@ struct PodSpecTests {
     }
 
     private func convert(_ spec: RuntimeSpec) throws -> ContainerSpec {
-        try ContainerSpec(spec) { PodNamespaces.isOurs($0, server: 42) ? "first" : nil }
+        try ContainerSpec(spec) { NamespacePath.process($0) == 42 ? "first" : nil }
     }
 
     @Test func theFirstContainerHasItsOwn() throws {
@@ -49,10 +50,11 @@ struct PodSpecTests {
     }
 
     @Test(arguments: [
-        "/proc/42/ns/pid", "/proc/1/ns/pid", "/proc/42/ns/mnt", "/proc/42/../42/ns/pid", "/proc/42/ns/pid/",
+        ("/proc/42/ns/pid", pid_t(42)), ("/proc/1/ns/ipc", 1), ("/proc/42/ns/mnt", nil), ("/proc/42/../42/ns/pid", nil),
+        ("/proc/42/ns/pid/", nil), ("/proc/self/ns/pid", nil), ("proc/42/ns/pid", nil), ("/run/netns/pod", nil),
     ])
-    func ours(_ path: String) {
-        #expect(PodNamespaces.isOurs(path, server: 42) == (path == "/proc/42/ns/pid"))
+    func namespacePaths(_ path: String, _ process: pid_t?) {
+        #expect(NamespacePath.process(path) == process)
     }
 
     struct Refusal: CustomTestStringConvertible, Sendable {

@@ -5,6 +5,7 @@
 #include "csocketlookup.h"
 #include "cstreams.h"
 #include "cterminal.h"
+#include "cthreads.h"
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <spawn.h>
