@@ -45,8 +45,10 @@ def compressed(path, how):
 def forms(tmp_path_factory, demo_archive):
     """The demonstration image by the name of its form."""
     work = tmp_path_factory.mktemp("forms")
-    skopeo(f"oci-archive:{demo_archive}", f"oci:{work}/directory:latest")
-    skopeo(f"oci-archive:{demo_archive}", f"docker-archive:{work}/docker.tar:{DEMO}:latest")
+    # Not "oci-archive:", whose reader gives files to root, which an ordinary user may not.
+    subprocess.run(["tar", "-xf", demo_archive, "--one-top-level=" + str(work / "demo"), "--no-same-owner"], check=True)
+    skopeo(f"oci:{work}/demo:latest", f"oci:{work}/directory:latest")
+    skopeo(f"oci:{work}/demo:latest", f"docker-archive:{work}/docker.tar:{DEMO}:latest")
     shutil.copytree(work / "directory", work / "umoci")
     subprocess.run(["umoci", "config", "--image", f"{work}/umoci:latest", "--tag", "changed", "--config.env", "BY=umoci"], check=True)
     subprocess.run(["umoci", "rm", "--image", f"{work}/umoci:latest"], check=True)
