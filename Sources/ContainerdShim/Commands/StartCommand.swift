@@ -87,7 +87,9 @@ struct StartCommand {
                     failure.isEmpty ? "the sandbox's server ended at once; \(serverLog(directory))" : failure)
             }
         } catch {
-            if !directory.isInUse { try? Files.removeTree(directory.path) }
+            // The guardian sees to its own files. Where it was killed, its server ends a moment later.
+            lock.close()
+            if directory.waitUntilUnused(timeout: Self.patience) { try? Files.removeTree(directory.path) }
             throw error
         }
     }
