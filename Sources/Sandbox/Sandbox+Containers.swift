@@ -1,4 +1,5 @@
 import AgentAPI
+import Glibc
 import Hypervisor
 import OCISpec
 import System
@@ -20,6 +21,8 @@ extension Sandbox {
         var request = CreateContainerRequest()
         request.containerID = id
         request.spec = try ContainerSpec(spec, joinable: joinable)
+        // Without a name of its own a container has its host's, and the guest has none.
+        if request.spec.hostname.isEmpty, request.spec.namespaces.contains("uts") { request.spec.hostname = hostName() }
         // The guest's own network is the pod's.
         if configuration.hasNetwork { request.spec.namespaces.removeAll { $0 == "network" } }
         do {
@@ -121,4 +124,9 @@ extension Sandbox {
         releaseShared(by: container.id)
         _ = state.withLock { $0.containers.removeValue(forKey: container.id) }
     }
+}
+
+private func hostName() -> String {
+    var name = [CChar](repeating: 0, count: 256)
+    return gethostname(&name, name.count - 1) == 0 ? String(cString: name) : ""
 }
