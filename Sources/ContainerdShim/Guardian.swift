@@ -18,7 +18,9 @@ enum Guardian {
     }
 
     /// Forks while the process is single-threaded; returns in the server, never in the guardian.
-    static func start(_ options: ServeOptions) {
+    /// - Returns: the guardian's number.
+    static func start(_ options: ServeOptions) -> pid_t {
+        let guardian = getpid()
         var set = endingSignals
         sigprocmask(SIG_BLOCK, &set, nil)
         guard cs_set_child_subreaper() == 0 else { fail("prctl(PR_SET_CHILD_SUBREAPER)") }
@@ -27,7 +29,9 @@ enum Guardian {
         if server == 0 {
             // A guardian that is killed asks the server to end in order.
             guard cs_set_parent_death_signal(SIGTERM) == 0, cs_set_child_subreaper() == 0 else { fail("prctl") }
-            return
+            // Killed before the kernel knew that it was to say so.
+            if getppid() != guardian { kill(getpid(), SIGTERM) }
+            return guardian
         }
         // The client's descriptors are the server's business alone: its end of the lifeline and the streams must close
         // with the server.

@@ -10,8 +10,12 @@ import TTRPC
 final class SandboxService: Sendable {
     let options: ServeOptions
     private let current = Guarded<Sandbox?>(nil)
+    private let guardian: pid_t
 
-    init(_ options: ServeOptions) { self.options = options }
+    init(_ options: ServeOptions, guardian: pid_t) {
+        self.options = options
+        self.guardian = guardian
+    }
 
     var handlers: [Handler] {
         [
@@ -71,6 +75,11 @@ final class SandboxService: Sendable {
         unlink("\(options.stateDirectory)/task.sock")
         current.withLock { $0 }?.stop()
         options.removeFiles()
+        // The guardian was killed, and containerd may know nothing of a sandbox that has had no container yet. For one that
+        // has, it calls `delete`, which removes the cgroups that this process is in as well.
+        if options.containerd != nil, getppid() != guardian, !Files.exists(options.cgroupRecord) {
+            ServerNamespaces.removeStateDirectory(options.stateDirectory)
+        }
         _exit(0)
     }
 

@@ -28,4 +28,13 @@ enum ServerNamespaces {
         // Shared: what is mounted below it later reaches the namespace of the program that serves it.
         try syscall("mount", share) { mount(nil, share, nil, UInt(MS_SHARED), nil) }
     }
+
+    /// Removes the directory from within these namespaces: nothing that is still mounted in it is touched.
+    static func removeStateDirectory(_ stateDirectory: String) {
+        let share = share(stateDirectory)
+        umount2(share, cs_detach_mounts)
+        // Empty, unless something is mounted there still.
+        guard rmdir(share) == 0 || errno == ENOENT else { return }
+        try? Files.removeTree(stateDirectory)
+    }
 }

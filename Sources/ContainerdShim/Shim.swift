@@ -20,16 +20,15 @@ public enum Shim {
                 "containerd-shim-cloister-v2: serve is started by containerd or by `cloister run` alone\n", cs_stderr())
             exit(125)
         }
-        Guardian.start(options)
-        serve(options)
+        serve(options, guardian: Guardian.start(options))
     }
 
     /// The server's life, in the guardian's child. Ends when the client asks, goes away, or a signal asks.
-    private static func serve(_ options: ServeOptions) -> Never {
+    private static func serve(_ options: ServeOptions, guardian: pid_t) -> Never {
         let log = options.containerd.map { ShimLog(bundle: $0.bundle) }
         let host = options.containerd.flatMap { _ in try? HostView(of: getpid()) }
         if let containerd = options.containerd { enterNamespaces(containerd, options) }
-        let service = SandboxService(options)
+        let service = SandboxService(options, guardian: guardian)
         let tasks = TaskService(service, log, host: host)
         let server = Server(service.handlers + tasks.handlers, mapError: rpcError)
 
