@@ -65,6 +65,11 @@ class Containerd:
         (self.directory / "config.toml").write_text(
             CONFIGURATION.format(directory=self.directory, pause=PAUSE, cni=CNI))
         (self.directory / "cni" / "10-crt.conflist").write_text(json.dumps(NETWORK))
+        # `ctr --cni` knows one place alone; see machine.py.
+        for place, target in [("/etc/cni/net.d", self.directory / "cni"), ("/opt/cni/bin", CNI)]:
+            if not os.path.lexists(place):
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                os.symlink(target, place)
         self.configure()
         self.environment = dict(
             os.environ, PATH=f"{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))

@@ -11,6 +11,8 @@ import sys
 
 #: What belongs to a running system. `/var/lib/cni` holds the addresses that the IPAM plugin gave away.
 FRESH = ["/run", "/var/lib/cni"]
+#: Where `ctr --cni` looks for networks and plugins. What is written there stays in here.
+WRITABLE = ["/etc", "/opt"]
 
 
 def mount(*words):
@@ -37,6 +39,11 @@ def main(command):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "w") as file:
             file.write(resolver)
+    for place in WRITABLE:
+        layers = {name: f"/run/machine{place}/{name}" for name in ("upper", "work")}
+        for layer in layers.values():
+            os.makedirs(layer)
+        mount("-t", "overlay", "-o", f"lowerdir={place},upperdir={layers['upper']},workdir={layers['work']}", "overlay", place)
     # As on a machine with systemd, and as containerd's documentation asks: what is mounted later can be seen by others.
     mount("--make-rshared", "/")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

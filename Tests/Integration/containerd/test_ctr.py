@@ -382,6 +382,33 @@ def test_long_names(ctr):
     assert ctr.run("echo fine", id="a" * 64).stdout == b"fine\n"
 
 
+def test_a_log_in_a_file(ctr, tmp_path):
+    log = tmp_path / "log"
+    words, id = ctr.words("echo to the log; echo and errors >&2", flags=["--detach", "--log-uri", f"file://{log}"])
+    ctr.started.append(id)
+    subprocess.run(words, env=ctr.daemon.environment, check=True, capture_output=True, timeout=90)
+    assert ctr.tasks.Wait(container_id=id).exit_status == 0
+    until(lambda: log.exists() and sorted(log.read_text().splitlines()) == ["and errors", "to the log"], "the log")
+
+
+def test_a_log_in_a_program(ctr, tmp_path):
+    """`binary://`: it gets the streams as descriptors 3 and 4, and says by closing 5 that it is ready."""
+    program, log = tmp_path / "logger", tmp_path / "log"
+    program.write_text('#!/bin/sh\nexec 5>&-\necho "$CONTAINER_ID $CONTAINER_NAMESPACE" > "$2"\ncat <&3 >> "$2"\n')
+    program.chmod(0o755)
+    words, id = ctr.words("echo to the program", flags=["--detach", "--log-uri", f"binary://{program}?to={log}"])
+    ctr.started.append(id)
+    subprocess.run(words, env=ctr.daemon.environment, check=True, capture_output=True, timeout=90)
+    assert ctr.tasks.Wait(container_id=id).exit_status == 0
+    until(lambda: log.exists() and log.read_text() == f"{id} {ctr.namespace}\nto the program\n", "the log")
+
+
+def test_a_network_by_cni(ctr):
+    """`ctr run --cni` runs the plugins between Create and Start."""
+    output = ctr.sh("ip addr show eth0; ping -c 1 10.88.77.1 >/dev/null && echo reached", flags=["--cni"])
+    assert "inet 10.88.77." in output and "reached" in output
+
+
 def test_input_that_stays_open_does_not_keep_a_task(ctr):
     process, _ = ctr.open("exit 6")
     assert process.wait(60) == 6
