@@ -323,8 +323,15 @@ def test_net_host_is_given_or_refused(ctr, handler):
         assert "crt0" in result.stdout.decode() or "lo" in result.stdout.decode()
 
 
-def test_a_network_of_its_own(ctr):
-    assert ctr.sh("ls /sys/class/net").split() == ["lo"]
+def test_no_network(ctr, handler):
+    """A namespace that nobody connected to anything."""
+    names = ctr.sh("ls /sys/class/net").split()
+    if handler == "cloister":
+        assert names == ["eth0", "lo"]
+        shown = ctr.sh("ip addr show eth0")
+        assert ",UP" not in shown and "inet" not in shown
+    else:
+        assert names == ["lo"]
 
 
 def test_user(ctr, rootfs, tmp_path):
