@@ -54,7 +54,8 @@ extension TaskService {
     /// The hooks that come before the start. When one fails, so does the container.
     private func run(_ hooks: ContainerHooks, _ container: Container, in sandbox: Sandbox) throws {
         do {
-            for moment in [ContainerHooks.Moment.prestart, .createRuntime] { try hooks.run(moment, pid: getpid()) }
+            let pid = pid_t(pid(try container.process("")))
+            for moment in [ContainerHooks.Moment.prestart, .createRuntime] { try hooks.run(moment, pid: pid) }
         } catch {
             try? sandbox.delete(container, process: "")
             // What those before it have made.

@@ -146,7 +146,7 @@ final class TaskService: Sendable {
             publishStart(request, response.pid)
         }
         if let entry { try entry.starting(run) } else { try run() }
-        if request.execID.isEmpty { runHooks(.poststart, of: entry, pid: getpid()) }
+        if request.execID.isEmpty { runHooks(.poststart, of: entry, pid: pid_t(response.pid)) }
         do { try entry?.input?.start() } catch {
             log?.error("standard input of \(request.id): \(error)")
             entry?.input?.cancel()
