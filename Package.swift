@@ -78,7 +78,7 @@ let package = Package(
         tests("ImageStore", ["OCISpec", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
-        tests("Sandbox", ["System"]),
+        tests("Sandbox", ["CSystem", "OCISpec", "Storage", "System"]),
         tests(
             "ContainerdShim",
             ["AgentAPI", "Config", "ContainerdAPI", "OCISpec", "Protobuf", "Sandbox", "System", "TTRPC"]),

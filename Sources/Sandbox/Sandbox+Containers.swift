@@ -74,7 +74,8 @@ extension Sandbox {
         guard isFirst == false else { return try boot(disks: disks) }
         guard disks.isEmpty else {
             throw SandboxError(
-                .invalid, "a container whose root is made of images has to be the first of its sandbox, which runs already")
+                .invalid,
+                "a container whose root is made of images has to be the first of its sandbox, which runs already")
         }
     }
 
@@ -128,5 +129,6 @@ extension Sandbox {
 
 private func hostName() -> String {
     var name = [CChar](repeating: 0, count: 256)
-    return gethostname(&name, name.count - 1) == 0 ? String(cString: name) : ""
+    guard gethostname(&name, name.count - 1) == 0 else { return "" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -52,7 +52,9 @@ extension Sandbox {
             switch try Volume(mount, bundle: bundle) {
             case .guests: break
             case .shared(let volume, let options):
-                result.sharePath = try share(for: request.containerID) { tree throws(SystemError) in try tree.add(volume) }
+                result.sharePath = try share(for: request.containerID) { tree throws(SystemError) in
+                    try tree.add(volume)
+                }
                 result.options = options
             case .mounted(let mount):
                 result.sharePath = try share(for: request.containerID) { tree throws(SystemError) in

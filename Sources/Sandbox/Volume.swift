@@ -18,7 +18,8 @@ enum Volume: Equatable {
 
     /// What kinds of filesystem are about the kernel they are mounted in, beside what `mount(8)` finds on devices.
     private static let guestTypes: Set<String> = [
-        "proc", "sysfs", "tmpfs", "ramfs", "devpts", "devtmpfs", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs",
+        "proc", "sysfs", "tmpfs", "ramfs", "devpts", "devtmpfs", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs",
+        "tracefs",
         "securityfs", "configfs", "hugetlbfs", "fusectl", "binfmt_misc", "pstore", "efivarfs",
     ]
     /// The same, mounted on the host, by the numbers statfs(2) gives.
@@ -63,7 +64,9 @@ enum Volume: Equatable {
         }
         // By name too: a devtmpfs has a tmpfs's number, and control groups lie in a tmpfs.
         let isKernels = ["dev", "proc", "sys"].contains(source.split(separator: "/").first ?? "")
-        if Self.guestMagics.contains(magic) || isKernels && !source.hasPrefix("/dev/shm"), info.st_mode & S_IFMT != S_IFBLK {
+        if Self.guestMagics.contains(magic) || isKernels && !source.hasPrefix("/dev/shm"),
+            info.st_mode & S_IFMT != S_IFBLK
+        {
             self = .guests
             return
         }

@@ -24,7 +24,8 @@ public struct HostMount: Hashable, Sendable {
         if target.isEmpty || target == "/" { return try mountThere(place) }
         // An image may have a symbolic link in the way.
         let below = String(target.drop { $0 == "/" })
-        let directory = try FileDescriptor.open(place, cs_o_path | O_DIRECTORY).openBeneath(below, cs_o_path | O_DIRECTORY)
+        let directory = try FileDescriptor.open(place, cs_o_path | O_DIRECTORY).openBeneath(
+            below, cs_o_path | O_DIRECTORY)
         try mountThere("/proc/thread-self/fd/\(directory.raw)")
     }
 

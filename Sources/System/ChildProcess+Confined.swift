@@ -32,7 +32,9 @@ extension ChildProcess {
                 what.arguments = argv.baseAddress
                 what.environment = environment.baseAddress
                 what.read_only_directory = UnsafePointer(directory)
-                withUnsafeMutableBytes(of: &what.descriptors) { $0.copyBytes(from: descriptors.withUnsafeBytes(Array.init)) }
+                withUnsafeMutableBytes(of: &what.descriptors) {
+                    $0.copyBytes(from: descriptors.withUnsafeBytes(Array.init))
+                }
                 what.descriptor_count = Int32(descriptors.count)
                 what.descriptor_limit = openFiles
                 return cs_spawn_confined(&what, &pidfd, &step)

@@ -61,6 +61,20 @@ import Testing
         #expect(!DomainXML.render(configuration { $0.firmware = nil }).contains("<loader"))
     }
 
+    /// Beside the random number generator, whose slot announces it.
+    @Test func aShare() {
+        let machine = configuration { $0.share = Share(socket: "/s/files", tag: "tag") }
+        let device = DomainXML.render(machine).components(between: "<filesystem type='mount'>", and: "</filesystem>")
+        #expect(device.count == 1)
+        for part in ["<driver type='virtiofs'/>", "<source socket='/s/files'/>", "<target dir='tag'/>"] {
+            #expect(device.allSatisfy { $0.contains(part) })
+        }
+        #expect(machine.entropyAddress.multifunction && machine.entropyAddress.slot == MachineConfiguration.shareAddress.slot)
+        #expect(MachineConfiguration.shareAddress.function != machine.entropyAddress.function)
+        #expect(!configuration().entropyAddress.multifunction)
+        #expect(!DomainXML.render(configuration()).contains("<filesystem"))
+    }
+
     /// Each on a tap of its own in this process's network namespace, without the host's vhost-net and without a boot ROM.
     @Test func networkCards() {
         let machine = configuration {
