@@ -13,16 +13,20 @@ public struct CreateContainerRequest: Message {
 }
 
 /// What a container's root is built of: an overlay of layer disks, uppermost last, over which the writable disk lies; or a
-/// directory of the share as it is.
+/// directory of the share as it is; or a disk as it is.
 public struct Rootfs: Message {
     public var layers: [Disk] = []
     /// Absent: the container's writes go to a tmpfs.
     public var writable: Disk?
     /// A directory below the share's root (`a/b`); empty for a root of disks.
     public var sharePath = ""
+    public var disk: Disk?
+    /// What `disk` is mounted with, as mount(8) has it.
+    public var options: [String] = []
     public init() {}
     public static let fields: [Field<Rootfs>] = [
         .repeated(1, \.layers, .message), .optional(2, \.writable, .message), .singular(3, \.sharePath, .string),
+        .optional(4, \.disk, .message), .repeated(5, \.options, .string),
     ]
 }
 

@@ -2,12 +2,14 @@
 #include "cmounts.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,6 +40,32 @@ int cs_attach_mounts(int tree, const char *path, int follows_link) {
 }
 
 int cs_unshare_working_directory(void) { return unshare(CLONE_FS); }
+
+int cs_attach_loop(int file, int read_only, char *path, size_t capacity) {
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    if (control < 0) return -1;
+    int device = -1;
+    // Another may take the free one in between.
+    for (int attempt = 0; attempt < 64; attempt++) {
+        int number = ioctl(control, LOOP_CTL_GET_FREE);
+        if (number < 0) break;
+        snprintf(path, capacity, "/dev/loop%d", number);
+        device = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+        if (device < 0) break;
+        struct loop_config configuration = {.fd = (uint32_t)file};
+        configuration.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0);
+        if (ioctl(device, LOOP_CONFIGURE, &configuration) == 0) break;
+        int error = errno;
+        close(device);
+        device = -1;
+        errno = error;
+        if (error != EBUSY) break;
+    }
+    int error = errno;
+    close(control);
+    errno = error;
+    return device;
+}
 
 // What the child tells its parent of its failure.
 struct report {

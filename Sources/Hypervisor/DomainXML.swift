@@ -129,13 +129,14 @@ public enum DomainXML {
                 ]
         }
         var children = [
-            XMLElement("driver", driver), XMLElement("source", ["file": disk.path]),
+            XMLElement("driver", driver),
+            XMLElement("source", disk.isDevice ? ["dev": disk.path] : ["file": disk.path]),
             XMLElement("target", ["dev": target, "bus": "virtio"]),
         ]
         if !disk.serial.isEmpty { children.append(XMLElement("serial", text: disk.serial)) }
         if disk.readOnly { children += [XMLElement("readonly")] }
         children.append(pci(address))
-        return XMLElement("disk", ["type": "file", "device": "disk"], children)
+        return XMLElement("disk", ["type": disk.isDevice ? "block" : "file", "device": "disk"], children)
     }
 
     /// What libvirt 9.0 has no element for.

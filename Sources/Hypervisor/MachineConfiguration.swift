@@ -9,14 +9,17 @@ public struct Disk: Sendable, Equatable {
     /// At most `longestSerialInBytes` bytes of letters, digits, `.`, `_`, `-`; seen in the guest as
     /// `/sys/block/vdX/serial`.
     public var serial: String
+    /// `path` is a block device of the host's, not a file.
+    public var isDevice: Bool
 
     /// virtio specification 1.2, section 5.2.6: the identifier has 20 bytes.
     public static let longestSerialInBytes = 20
 
-    public init(path: String, readOnly: Bool, serial: String) {
+    public init(path: String, readOnly: Bool, serial: String, isDevice: Bool = false) {
         self.path = path
         self.readOnly = readOnly
         self.serial = serial
+        self.isDevice = isDevice
     }
 }
 
@@ -98,7 +101,7 @@ public struct MachineConfiguration: Sendable {
         var copy = self
         copy.kernel = places[kernel] ?? kernel
         copy.initramfs = places[initramfs] ?? initramfs
-        copy.disks = disks.map { Disk(path: places[$0.path] ?? $0.path, readOnly: $0.readOnly, serial: $0.serial) }
+        for index in copy.disks.indices { copy.disks[index].path = places[disks[index].path] ?? disks[index].path }
         return copy
     }
 

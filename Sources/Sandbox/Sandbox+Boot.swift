@@ -110,7 +110,9 @@ extension Sandbox {
     /// Gives QEMU's user what is this sandbox's alone; layers, kernel and initramfs it only reads.
     private func handOver(to user: MachineConfiguration.User, _ disks: [Hypervisor.Disk]) throws(SystemError) {
         try Files.write(configuration.consoleLog, [])
-        for path in [configuration.vsockSocket, configuration.consoleLog] + disks.filter({ !$0.readOnly }).map(\.path) {
+        for path in [configuration.vsockSocket, configuration.consoleLog]
+            + disks.filter({ $0.isDevice || !$0.readOnly }).map(\.path)
+        {
             try syscall("chown", path) { chown(path, user.uid, user.gid) }
         }
     }

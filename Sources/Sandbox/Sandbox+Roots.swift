@@ -1,4 +1,5 @@
 import AgentAPI
+import Glibc
 import Hypervisor
 import OCISpec
 import Storage
@@ -12,6 +13,7 @@ extension Sandbox {
         case .images(let images): return try disks(images, for: &request)
         case .mounts(let mounts):
             guard !mounts.isEmpty else { throw SandboxError(.invalid, "the container's root has no mounts") }
+            if let disk = try disk(mounts, for: &request) { return [disk] }
             request.rootfs.sharePath = try share(for: request.containerID) { tree throws(SystemError) in
                 try tree.addRoot(mounts)
             }
@@ -22,6 +24,37 @@ extension Sandbox {
         }
         return []
     }
+
+    /// A root that is one filesystem on a block device, or in a file, becomes a disk of the machine, as long as that has not
+    /// started. Later ones are mounted on the host and shared.
+    private func disk(
+        _ mounts: [HostMount], for request: inout CreateContainerRequest
+    ) throws -> Hypervisor.Disk? {
+        guard let mount = mounts.first, mounts.count == 1, mount.isDevice || mount.isImage,
+            Self.guestFilesystems.contains(mount.type),
+            state.withLock({ if case .idle = $0.phase { true } else { false } })
+        else { return nil }
+        var options = mount.options.filter { $0 != "loop" }
+        let isReadOnly = MountOptions(options).flags & UInt(MS_RDONLY) != 0
+        let disk: Hypervisor.Disk
+        do {
+            disk = try devices.disk(mount, in: configuration.deviceDirectory, readOnly: isReadOnly, serial: "root")
+        } catch {
+            throw SandboxError(.failed, "the root of container \(request.containerID) cannot become a disk: \(error)")
+        }
+        // Nothing in the share, but its deletion has to wait for the guest's unmounting too, which writes it back.
+        state.withLock { $0.shared[request.containerID] = [] }
+        if isReadOnly && !options.contains("ro") { options.append("ro") }
+        var part = AgentAPI.Disk()
+        part.serial = disk.serial
+        part.filesystem = mount.type
+        request.rootfs.disk = part
+        request.rootfs.options = options
+        return disk
+    }
+
+    /// What the guest's kernel mounts from disks (`kernel-config/40-filesystems.config`).
+    private static let guestFilesystems: Set<String> = ["ext4", "erofs"]
 
     private func disks(
         _ images: [RootfsImage], for request: inout CreateContainerRequest

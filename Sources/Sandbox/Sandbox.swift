@@ -45,6 +45,7 @@ public final class Sandbox: Sendable {
     public let configuration: SandboxConfiguration
     public let timings = Timings()
     let state = Guarded(State())
+    let devices = HostDevices()
     let network = Guarded(PodLink())
 
     public init(_ configuration: SandboxConfiguration) { self.configuration = configuration }
@@ -83,6 +84,7 @@ public final class Sandbox: Sendable {
         machine?.destroy()
         device?.stop()
         server?.stop()
+        devices.release()
         // After the guest: a call to it that never returns may hold the network.
         releaseNetwork()
     }

@@ -56,6 +56,7 @@ public struct SandboxConfiguration: Sendable {
     var shareDirectory: String { "\(stateDirectory)/share" }
     var shareSocket: String { "\(stateDirectory)/files" }
     var shareLog: String { "\(stateDirectory)/files.log" }
+    var deviceDirectory: String { "\(stateDirectory)/devices" }
     var libvirtRoot: String { "\(stateDirectory)/vm" }
 }
 

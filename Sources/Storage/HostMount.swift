@@ -32,8 +32,13 @@ public struct HostMount: Hashable, Sendable {
     private func mountThere(_ target: String) throws(SystemError) {
         let parsed = MountOptions(options)
         if type == "bind" || parsed.isBind { return try bind(parsed, at: target) }
-        let data = parsed.data.joined(separator: ",")
-        let (type, source) = (type, source)
+        // mount(2) does not say which of the two is missing.
+        if source.hasPrefix("/"), !Files.exists(source) { throw SystemError("mount", source, errno: ENOENT) }
+        let data = parsed.data.filter { $0 != "loop" }.joined(separator: ",")
+        let loop = isImage ? try LoopDevice(source, readOnly: parsed.flags & UInt(MS_RDONLY) != 0) : nil
+        // Mounted, it lasts by itself.
+        defer { withExtendedLifetime(loop) {} }
+        let (type, source) = (type, loop?.path ?? source)
         if data.utf8.count <= Self.longestDataInBytes {
             try Mounts.mount(source, at: target, type: type, flags: parsed.flags, data: data)
         } else if type == "overlay", let short = OverlayOptions.shortened(parsed.data),
@@ -45,6 +50,20 @@ public struct HostMount: Hashable, Sendable {
         } else {
             throw SystemError("mount \(type) with \(data.utf8.count) bytes of options at", target, errno: E2BIG)
         }
+    }
+
+    /// Whether the source is a file with a filesystem in it.
+    public var isImage: Bool {
+        if type == "bind" || MountOptions(options).isBind { return false }
+        var info = stat()
+        return source.hasPrefix("/") && stat(source, &info) == 0 && info.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// Whether the source is a block device.
+    public var isDevice: Bool {
+        if type == "bind" || MountOptions(options).isBind { return false }
+        var info = stat()
+        return source.hasPrefix("/") && stat(source, &info) == 0 && info.st_mode & S_IFMT == S_IFBLK
     }
 
     private func bind(_ options: MountOptions, at target: String) throws(SystemError) {

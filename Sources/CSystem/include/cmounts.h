@@ -22,6 +22,10 @@ extern const int cs_detach_mounts;
 
 enum { cs_most_descriptors = 8 };
 
+// Makes a loop device of a file (LOOP_CONFIGURE, Linux 5.8), which lasts while it is mounted or open. Returns it opened, and
+// its path, or -1 with errno.
+int cs_attach_loop(int file, int read_only, char *path, size_t capacity);
+
 // A child in a user namespace in which every number is itself, so that it owns what it owned and has no capability in its
 // parent's, and in a mount namespace that sees what is mounted later in its parent's, where `read_only_directory` itself,
 // not what is mounted below it, cannot be written to. Of the parent's descriptors it has those in `descriptors` as 0, 1,

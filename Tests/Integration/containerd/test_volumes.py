@@ -208,6 +208,47 @@ def test_more_layers_than_fit_in_one_mount_option(ctr, daemon, tmp_path):
     assert ctr.sh("cat /layer/0 /layer/89; echo x > /layer/7; ls /layer | wc -l", image=name) == "0\n89\n90\n"
 
 
+@pytest.fixture
+def disk(daemon, tmp_path):
+    """The tools image's root as an ext4 filesystem in a file."""
+    root, path = tmp_path / "root", tmp_path / "root.ext4"
+    root.mkdir()
+    with tarfile.open(daemon.directory / "tools.tar") as archive:
+        base = max((member for member in archive if member.isfile()), key=lambda member: member.size)
+        subprocess.run(["tar", "-xzC", root], input=archive.extractfile(base).read(), check=True)
+    with open(path, "w") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, path], check=True)
+    return path
+
+
+@pytest.mark.parametrize("device", [False, True], ids=["file", "device"])
+def test_a_filesystem_as_root(ctr, disk, device):
+    """As the blockfile and devicemapper snapshotters give it."""
+    source = disk
+    if device:
+        source = subprocess.run(
+            ["losetup", "-f", "--show", disk], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    try:
+        script = "grep -q ' / ext4 rw' /proc/mounts && echo written > /made"
+        ctr("containers", "create", "--runtime", ctr.runtime, "--", imagekit.TOOLS, "filesystem", "sh", "-c", script)
+        ctr.started.append("filesystem")
+        mount = {"type": "ext4", "source": str(source), "options": [] if device else ["loop"]}
+        ctr.tasks.Create(container_id="filesystem", rootfs=[mount], _timeout=60)
+        ctr.tasks.Start(container_id="filesystem")
+        assert ctr.tasks.Wait(container_id="filesystem", _timeout=60).exit_status == 0
+        ctr.tasks.Delete(container_id="filesystem")
+    finally:
+        if device:
+            subprocess.run(["losetup", "-d", source], check=True)
+    def loops():
+        return subprocess.run(["losetup", "-j", disk], stdout=subprocess.PIPE, check=True).stdout
+    until(lambda: not loops(), "the end of the loop device")
+    content = subprocess.run(["debugfs", "-R", "cat /made", disk], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert content.stdout == b"written\n"
+    subprocess.run(["e2fsck", "-fn", disk], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_the_native_snapshotter(ctr):
     assert ctr.sh("echo x > /file; cat /file", flags=["--snapshotter", "native"]) == "x\n"
 

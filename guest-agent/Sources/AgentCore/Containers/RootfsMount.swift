@@ -4,7 +4,8 @@ import Glibc
 import System
 
 /// A container's root as the agent mounts it: an overlay (kernel `Documentation/filesystems/overlayfs.rst`) of shared
-/// read-only layer disks under one writable directory; or a directory of the share.
+/// read-only layer disks under one writable directory; or a directory of the share,
+/// or a disk.
 final class RootfsMount: Sendable {
     private struct State {
         var layers: [String] = []
@@ -33,6 +34,7 @@ final class RootfsMount: Sendable {
     private func mountAll(_ rootfs: Rootfs) throws {
         try Files.makeDirectories(path, mode: 0o755)
         if !rootfs.sharePath.isEmpty { return try bindShared(rootfs.sharePath) }
+        if let disk = rootfs.disk { return try mountDisk(disk, MountOptions(rootfs.options)) }
         let all = rootfs.layers + (rootfs.writable.map { [$0] } ?? [])
         let devices = all.isEmpty ? [:] : try disks.devices(all.map(\.serial))
         var lower: [String] = []
@@ -57,6 +59,14 @@ final class RootfsMount: Sendable {
     private func bindShared(_ name: String) throws {
         let source = try Share.path(ofShared: name)
         try Mounts.mount(source, at: path, type: nil, flags: UInt(MS_BIND))
+        state.withLock { $0.isMounted = true }
+    }
+
+    private func mountDisk(_ disk: Disk, _ options: MountOptions) throws {
+        let devices = try disks.devices([disk.serial])
+        try Mounts.mount(
+            devices[disk.serial], at: path, type: disk.filesystem, flags: options.flags,
+            data: options.data.joined(separator: ","))
         state.withLock { $0.isMounted = true }
     }
 
