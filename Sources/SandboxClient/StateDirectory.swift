@@ -21,7 +21,8 @@ public enum StateDirectory {
     }
 
     /// Makes the directory `id`, so that it appears with its lock held.
-    public static func claim(_ id: String, in base: String) throws(LaunchError) -> (path: String, lock: FileDescriptor) {
+    public static func claim(_ id: String, in base: String) throws(LaunchError) -> (path: String, lock: FileDescriptor)
+    {
         let path = "\(base)/\(id)"
         try requireRoom(for: id, in: base)
         do {
