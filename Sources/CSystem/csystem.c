@@ -125,9 +125,9 @@ int cs_close_from(posix_spawn_file_actions_t *actions, int first) {
 
 int cs_unshare_mounts(void) { return unshare(CLONE_NEWNS); }
 
-int cs_enter_namespaces(int mount, int network) {
+int cs_enter_namespaces(int mount, int network, int name) {
     // A thread that shares its root and working directory with others may not change its mount namespace.
     if (unshare(CLONE_FS) != 0) return -1;
-    if (setns(network, CLONE_NEWNET) != 0) return -1;
+    if (setns(network, CLONE_NEWNET) != 0 || setns(name, CLONE_NEWUTS) != 0) return -1;
     return setns(mount, CLONE_NEWNS);
 }

@@ -127,8 +127,10 @@ extension Sandbox {
     }
 }
 
+/// Without the dot that a pod's server may have put after it.
 private func hostName() -> String {
     var name = [CChar](repeating: 0, count: 256)
     guard gethostname(&name, name.count - 1) == 0 else { return "" }
-    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return text.hasSuffix(".") ? String(text.dropLast()) : text
 }

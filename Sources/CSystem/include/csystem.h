@@ -57,8 +57,8 @@ int cs_term_signal(int status);
 int cs_accept(int listener);
 int cs_pipe(int fds[2]);
 int cs_unshare_mounts(void);
-// Puts the calling thread, and no other, into these mount and network namespaces.
-int cs_enter_namespaces(int mount, int network);
+// Puts the calling thread, and no other, into these namespaces: of mounts, network and host name.
+int cs_enter_namespaces(int mount, int network, int name);
 void cs_name_thread(const char *name);
 // posix_spawn_file_actions_addclosefrom_np.
 int cs_close_from(posix_spawn_file_actions_t *actions, int first);
