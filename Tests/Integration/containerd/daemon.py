@@ -10,7 +10,10 @@ import time
 from descriptors import Messages, Service, connect
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-PROGRAM = "/usr/bin/containerd"
+#: Where containerd, ctr and runc's shim are. Another directory tries another version: CLOISTER_CONTAINERD=/…/usr/bin.
+PROGRAMS = os.environ.get("CLOISTER_CONTAINERD", "/usr/bin")
+#: Carries the descriptors of CRI, which every version speaks.
+DESCRIBED = "/usr/bin/containerd"
 CNI = "/usr/lib/cni"
 PAUSE = "docker.io/library/cloister-pause:1"
 #: Runtime handlers of CRI, and the runtime types behind them.
@@ -59,7 +62,7 @@ class Containerd:
         self.socket = self.directory / "c.sock"
         self.log = self.directory / "containerd.log"
         self.process = None
-        self.messages = Messages(PROGRAM)
+        self.messages = Messages(DESCRIBED)
         for name in ("cni", "fifo", "images"):
             (self.directory / name).mkdir()
         (self.directory / "config.toml").write_text(
@@ -72,7 +75,7 @@ class Containerd:
                 os.symlink(target, place)
         self.configure()
         self.environment = dict(
-            os.environ, PATH=f"{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))
+            os.environ, PATH=f"{PROGRAMS}:{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))
 
     def configure(self, **more):
         """Cloister's own configuration."""
@@ -83,7 +86,7 @@ class Containerd:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "--config", self.directory / "config.toml"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                [f"{PROGRAMS}/containerd", "--config", self.directory / "config.toml"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment, start_new_session=True)
         deadline = time.monotonic() + 60
         while not self.ready():
@@ -110,7 +113,7 @@ class Containerd:
                        [("containerd-namespace", namespace)] if namespace else [])
 
     def ctr_words(self, *words, namespace="k8s.io"):
-        return ["ctr", "--address", str(self.socket), "--namespace", namespace, *map(str, words)]
+        return [f"{PROGRAMS}/ctr", "--address", str(self.socket), "--namespace", namespace, *map(str, words)]
 
     def ctr(self, *words, namespace="k8s.io", check=0, **options):
         options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 90, "env": self.environment} | options

@@ -127,7 +127,7 @@ class TestInOne:
     def test_metrics(self, task):
         task.exec("head -c 20000000 /dev/zero | tail -c 1 >/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
         metrics = task.metrics()
-        assert metrics.pids.current >= 2
+        assert metrics.pids.current >= 1
         if hasattr(metrics.memory.usage, "limit"):
             assert 100 << 10 < metrics.memory.usage.usage < 128 << 20
             assert metrics.memory.usage.limit == 128 << 20
