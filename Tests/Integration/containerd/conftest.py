@@ -21,7 +21,7 @@ from ctrkit import Ctr  # noqa: E402
 from daemon import TYPES, Containerd  # noqa: E402
 
 #: For one test, the slowest of which moves a gibibyte.
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 400
 
 
 def pytest_configure(config):
