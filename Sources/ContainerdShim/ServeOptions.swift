@@ -58,6 +58,7 @@ struct ServeOptions: Equatable {
             case "--namespace": containerd.namespace = value
             case "--events": containerd.events = value
             case "--bundle": containerd.bundle = value
+            case "--sandbox": containerd.sandbox = value
             case "--network": containerd.network = .namespace(path: value)
             default: return nil
             }
@@ -70,6 +71,7 @@ struct ServeOptions: Equatable {
         var words = ["--id", id, "--state", stateDirectory] + remove.flatMap { ["--remove", $0] }
         guard let containerd else { return words }
         words += ["--namespace", containerd.namespace, "--events", containerd.events, "--bundle", containerd.bundle]
+        if !containerd.sandbox.isEmpty { words += ["--sandbox", containerd.sandbox] }
         if case .namespace(let path) = containerd.network { words += ["--network", path] }
         return words
     }
@@ -83,4 +85,6 @@ struct ContainerdOptions: Equatable {
     /// Of the container that began the pod; its `log` is where errors go.
     var bundle = ""
     var network = PodSpec.Network.new
+    /// Of containerd's Sandbox service, whose `CreateSandbox` brings the network; empty for a pod that a container begins.
+    var sandbox = ""
 }

@@ -27,10 +27,12 @@ public enum Shim {
     private static func serve(_ options: ServeOptions, guardian: pid_t) -> Never {
         let log = options.containerd.map { ShimLog(bundle: $0.bundle) }
         let host = options.containerd.flatMap { _ in try? HostView(of: getpid()) }
-        if let containerd = options.containerd { enterNamespaces(containerd, options) }
+        let listener = FileDescriptor(InheritedDescriptors.listener)
+        let (pod, first) = enterNamespaces(options, listener)
         let service = SandboxService(options, guardian: guardian)
-        let tasks = TaskService(service, log, host: host)
-        let server = Server(service.handlers + tasks.handlers, mapError: rpcError)
+        let tasks = TaskService(service, log, pod: pod, host: host)
+        let handlers = service.handlers + tasks.handlers + (pod.map { PodSandboxService($0, tasks).handlers } ?? [])
+        let server = Server(handlers, mapError: rpcError)
 
         if options.containerd == nil {
             Thread.start("lifeline") {
@@ -38,26 +40,42 @@ public enum Shim {
                 _ = try? FileDescriptor(InheritedDescriptors.lifeline).readToEnd(limit: 0)
                 service.end()
             }
-        } else {
+        } else if first == nil {
             say(ServerReadiness.word)
         }
+        if let first { Thread.start("ttrpc-server") { server.serve(first) } }
         Thread.start("signals") {
             var set = Guardian.endingSignals
             var number: Int32 = 0
             while sigwait(&set, &number) != 0 {}
             service.end()
         }
-        server.serve(FileDescriptor(InheritedDescriptors.listener))
+        server.serve(listener)
         service.end()
     }
 
-    private static func enterNamespaces(_ containerd: ContainerdOptions, _ options: ServeOptions) {
+    /// Enters the pod's namespaces, for a sandbox of the Sandbox service once it is known which: with the call that says so,
+    /// which is yet to be answered. While the process is single-threaded.
+    private static func enterNamespaces(
+        _ options: ServeOptions, _ listener: FileDescriptor
+    ) -> (pod: PodSandbox?, first: FirstCall?) {
+        guard let containerd = options.containerd else { return (nil, nil) }
         // Nobody's bundle is to be kept busy.
         chdir("/")
-        do { try ServerNamespaces.enter(containerd.network, stateDirectory: options.stateDirectory) } catch {
-            say("the sandbox's server cannot enter the pod's namespaces: \(error)")
-            exit(125)
+        func enter(_ network: PodSpec.Network, _ tell: (String) -> Void) {
+            do { try ServerNamespaces.enter(network, stateDirectory: options.stateDirectory) } catch {
+                tell("the sandbox's server cannot enter the pod's namespaces: \(error)")
+                exit(125)
+            }
         }
+        guard !containerd.sandbox.isEmpty else {
+            enter(containerd.network, say)
+            return (nil, nil)
+        }
+        say(ServerReadiness.word)
+        guard let (pod, call) = PodSandbox.wait(on: listener) else { exit(125) }
+        enter(pod.network) { call.refuse(RPCError(.unknown, $0)) }
+        return (pod, call)
     }
 
     private static func say(_ text: String) {

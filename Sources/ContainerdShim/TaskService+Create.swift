@@ -27,10 +27,11 @@ extension TaskService {
             throw SandboxError(.invalid, "a sandbox's container cannot be restored from a checkpoint")
         }
         let runtime = try PodConfiguration.runtimeClass(request.options)
-        let spec = try specification(request.bundle)
+        var spec = try specification(request.bundle)
+        if let pod { pod.complete(&spec, isFirst: tasks.count == 1) }
         let hooks = try ContainerHooks(spec, id: request.id, bundle: request.bundle, host: host)
         let options = service.options
-        let sandbox = try service.podSandbox {
+        let sandbox = try service.podSandbox { [spec] in
             var configuration = try PodConfiguration.sandbox(
                 id: options.id, stateDirectory: options.stateDirectory, runtime, spec)
             if let log { configuration.log = { log.error($0) } }
@@ -44,6 +45,7 @@ extension TaskService {
                 id: request.id, bundle: request.bundle, spec: spec, root: try root(request, spec), stdio: streams)
             try run(hooks, container, in: sandbox)
             tasks[TaskName(request.id)]?.hooks = hooks
+            pod?.watch(sandbox)
             return container
         } catch {
             if tasks.count == 1 { service.discard(sandbox) }

@@ -19,12 +19,15 @@ final class TaskService: Sendable {
     /// The host's namespaces, which this process has left.
     let host: HostView?
     let log: ShimLog?
+    /// nil for a pod that a container begins.
+    let pod: PodSandbox?
 
-    init(_ service: SandboxService, _ log: ShimLog?, host: HostView? = nil) {
+    init(_ service: SandboxService, _ log: ShimLog?, pod: PodSandbox? = nil, host: HostView? = nil) {
         self.service = service
         containerd = service.options.containerd
         self.host = host
         self.log = log
+        self.pod = pod
         events = EventPublisher(
             address: containerd?.events ?? "", namespace: containerd?.namespace ?? "", log: log)
     }
@@ -243,13 +246,16 @@ final class TaskService: Sendable {
     /// With containerd, the server ends once it has no container: a pod's containers share it.
     private func shutdown(_ request: ShutdownRequest) -> Empty {
         guard containerd != nil else { service.end() }
-        if tasks.count == 0 || request.now {
-            Thread.start("shutdown") { [self] in
-                events.flush(timeout: .seconds(5))
-                service.end()
-            }
-        }
+        if request.now || tasks.count == 0 && pod == nil { endSoon() }
         return Empty()
+    }
+
+    /// Ends the server once containerd has been told everything.
+    func endSoon() {
+        Thread.start("shutdown") { [self] in
+            events.flush(timeout: .seconds(5))
+            service.end()
+        }
     }
 }
 

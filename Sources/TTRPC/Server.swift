@@ -49,10 +49,17 @@ public final class Server: Sendable {
     }
 
     /// Serves one connection until it ends. Blocks.
-    public func serve(connection: FileDescriptor) {
+    public func serve(connection: FileDescriptor) { serve(connection, from: nil) }
+
+    /// Answers the call, then whatever comes on its connection until that ends. Blocks.
+    public func serve(_ call: FirstCall) { serve(call.connection, from: call.frame) }
+
+    private func serve(_ connection: FileDescriptor, from first: Frame?) {
+        var first = first
         let writing = Guarded(())
         let underWay = Guarded(0)
-        while let frame = try? Frame.read(from: connection) {
+        while let frame = try? first ?? Frame.read(from: connection) {
+            first = nil
             guard frame.kind == Frame.Kind.request.rawValue else { continue }
             _ = underWay.wait { count in
                 guard count < self.mostCallsUnderWay else { return nil as Bool? }
@@ -91,5 +98,49 @@ public final class Server: Sendable {
             response.status = status
         }
         return response
+    }
+}
+
+/// The call with which a server's work begins, read from its connection and not answered yet: for a process that has to do
+/// something with it before it has any thread.
+public struct FirstCall: Sendable {
+    let connection: FileDescriptor
+    let frame: Frame
+
+    /// Accepts connections, one after the other, until one brings a call of `rpc`. Blocks, and starts no thread.
+    /// - Parameter others: what every other call is answered with.
+    /// - Throws: `SystemError` when the listener fails.
+    public static func wait<Request, Response>(
+        for rpc: RPC<Request, Response>, on listener: FileDescriptor,
+        others: (_ service: String, _ method: String) -> RPCError
+    ) throws(SystemError) -> (call: FirstCall, request: Request) {
+        while true {
+            let connection = try UnixSocket.accept(listener)
+            while let frame = try? Frame.read(from: connection) {
+                guard frame.kind == Frame.Kind.request.rawValue, let wire = try? WireRequest(decoding: frame.body)
+                else {
+                    continue
+                }
+                let call = FirstCall(connection: connection, frame: frame)
+                if wire.service == rpc.service, wire.method == rpc.method,
+                    let request = try? Request(decoding: wire.payload)
+                {
+                    return (call, request)
+                }
+                call.refuse(others(wire.service, wire.method))
+            }
+        }
+    }
+
+    /// Answers it with an error.
+    public func refuse(_ error: RPCError) {
+        var response = WireResponse()
+        var status = WireStatus()
+        status.code = error.code.rawValue
+        status.message = error.message
+        response.status = status
+        let answer = Frame(stream: frame.stream, kind: Frame.Kind.response.rawValue, body: response.encoded())
+        // A peer that has gone does not hear it.
+        if let bytes = try? answer.bytes() { try? connection.writeAll(bytes) }
     }
 }

@@ -118,3 +118,29 @@ private let missing = RPC<Text, Text>("test.Service", "Missing")
         #expect(try frame.bytes() == [0, 0, 0, 2, 0, 0, 0, 3, 1, 0, 0xaa, 0xbb])
     }
 }
+
+@Suite struct FirstCallTests {
+    @Test func waitsForTheOneAndAnswersIt() throws {
+        let path = "/tmp/cloister-first-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
+        defer { unlink(path) }
+        let listener = try UnixSocket.listen(path)
+        let wanted = RPC<Empty, Empty>("service", "Wanted")
+        let other = RPC<Empty, Empty>("service", "Other")
+        Thread.start("first-call") {
+            let first = try? FirstCall.wait(for: wanted, on: listener) { RPCError(.failedPrecondition, "\($0)/\($1)") }
+            guard let (call, _) = first else { return }
+            Server([.on(wanted) { _ in Empty() }, .on(other) { _ in throw RPCError(.aborted, "later") }]).serve(call)
+        }
+        // Somebody who only looks whether anybody is there.
+        try UnixSocket.connect(path).close()
+        let client = Client(try UnixSocket.connect(path))
+        defer { client.close() }
+        #expect { try client.call(other, Empty(), timeout: .seconds(20)) } throws: {
+            ($0 as? RPCError)?.message == "service/Other"
+        }
+        _ = try client.call(wanted, Empty(), timeout: .seconds(20))
+        #expect { try client.call(other, Empty(), timeout: .seconds(20)) } throws: {
+            ($0 as? RPCError)?.message == "later"
+        }
+    }
+}

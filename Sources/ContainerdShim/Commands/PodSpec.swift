@@ -33,12 +33,14 @@ struct PodSpec {
         case new
     }
 
+    static let hostNetworkRefusal =
+        "a sandbox cannot use the host's network, which its virtual machine is there to keep it from; give the container a "
+        + "network of its own (without --net-host, or with hostNetwork: false in a pod)"
+
     /// - Throws: `ShimError` for the host's network.
     func network() throws(ShimError) -> Network {
         guard let namespace = spec.linux?.namespaces.first(where: { $0.type == "network" }) else {
-            throw ShimError(
-                "a sandbox cannot use the host's network, which its virtual machine is there to keep it from; give the "
-                    + "container a network of its own (without --net-host, or with hostNetwork: false in a pod)")
+            throw ShimError(Self.hostNetworkRefusal)
         }
         guard let path = namespace.path, !path.isEmpty else { return .new }
         return .namespace(path: path)

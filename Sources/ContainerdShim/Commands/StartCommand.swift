@@ -23,17 +23,18 @@ struct StartCommand {
     /// - Returns: what containerd reads from standard output.
     /// - Throws: `ShimError` and others, one sentence each; then nothing is left.
     func run() throws -> String {
-        let pod = try PodSpec(bundle: bundle)
+        // A sandbox of containerd's Sandbox service has no container of its own, and so no specification.
+        let pod = Files.exists("\(bundle)/config.json") ? try PodSpec(bundle: bundle) : nil
         // The runtime's options come with Create; where sandboxes are does not depend on them.
         let configuration = try Configuration.load()
         try StateDirectoryPath.prepare(configuration.stateDirectory)
-        let group = pod.group ?? arguments.id
+        let group = pod?.group ?? arguments.id
         let directory = PodDirectory(
             base: configuration.stateDirectory, containerd: arguments.address, namespace: arguments.namespace,
             group: group)
         if !joins(directory, group) {
-            let network = try pod.network()
-            try launch(directory, claim(directory), group: group, network)
+            let network = try pod?.network() ?? .new
+            try launch(directory, claim(directory), group: group, network, pod)
         }
         // Where containerd looks when it has been restarted.
         try Files.replace("\(bundle)/address", Array(directory.address.utf8))
@@ -62,7 +63,8 @@ struct StartCommand {
     }
 
     private func launch(
-        _ directory: PodDirectory, _ lock: FileDescriptor, group: String, _ network: PodSpec.Network
+        _ directory: PodDirectory, _ lock: FileDescriptor, group: String, _ network: PodSpec.Network,
+        _ pod: PodSpec?
     ) throws {
         do {
             let listener = try UnixSocket.listen(directory.socket)
@@ -73,7 +75,8 @@ struct StartCommand {
             var options = ServeOptions(id: group, stateDirectory: directory.path)
             options.containerd = ContainerdOptions(
                 namespace: arguments.namespace, events: Configuration.ownEnvironment("TTRPC_ADDRESS") ?? "",
-                bundle: bundle, network: network)
+                bundle: bundle, network: network,
+                sandbox: pod == nil ? group : "")
             let process = try ChildProcess.spawn(
                 try Installation.Part.server.locate(Configuration()), ["serve"] + options.arguments,
                 descriptors: [null, log, log, listener, readyWriter, lock].map(\.raw), newSession: true)
@@ -99,8 +102,12 @@ struct StartCommand {
         return text.isEmpty ? "was it killed?" : "it said: \(text)"
     }
 
-    /// containerd 2 takes the parameters of a connection as JSON, and earlier ones an address.
-    private func bootstrap(_ address: String) -> String { address }
+    /// containerd 2 takes the parameters of a connection as JSON, and earlier ones an address. The third version has the Task
+    /// service's third, and the Sandbox service.
+    private func bootstrap(_ address: String) -> String {
+        let highest = Configuration.ownEnvironment("MAX_SHIM_VERSION").flatMap { Int($0) } ?? 2
+        return highest < 3 ? address : #"{"version":3,"address":"\#(address)","protocol":"ttrpc"}"#
+    }
 
     private static func workingDirectory() throws(SystemError) -> String {
         guard let path = getcwd(nil, 0) else { throw SystemError("getcwd") }
