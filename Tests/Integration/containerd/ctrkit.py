@@ -23,7 +23,7 @@ class Ctr:
         self.daemon, self.runtime, self.namespace = daemon, runtime, namespace
         self.tasks = daemon.service("containerd.services.tasks.v1.Tasks", namespace)
         self.containers = daemon.service("containerd.services.containers.v1.Containers", namespace)
-        self.started = []
+        self.started, self.running = [], []
 
     def __call__(self, *words, **options):
         return self.daemon.ctr(*words, namespace=self.namespace, **options)
@@ -67,9 +67,13 @@ class Ctr:
         self.started.append(id)
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                    "env": self.daemon.environment} | options
-        return subprocess.Popen(words, **options), id
+        self.running.append(subprocess.Popen(words, **options))
+        return self.running[-1], id
 
     def clean_up(self):
+        for process in self.running:
+            process.kill()
+            process.wait()
         for id in self.started:
             self("tasks", "rm", "-f", id, check=None)
             self("containers", "rm", id, check=None)
