@@ -1,3 +1,4 @@
+import Config
 import ContainerdAPI
 import Glibc
 import OCISpec
@@ -46,7 +47,10 @@ final class PodSandbox: Sendable {
         }
         sysctls = linux?.sysctls ?? [:]
         hostname = configuration.hostname
+        // Of the pod's own words, only those are looked at that the configuration can allow: the others that mean something to
+        // a sandbox are containerd's and CRI-O's to write.
         annotations = configuration.annotations.merging(request.annotations) { $1 }
+            .filter { $0.key.hasPrefix(PodAnnotations.prefix) }
             .merging(Self.limits(linux?.resources)) { $1 }
     }
 

@@ -22,6 +22,15 @@ import Testing
         return try PodSandbox(request)
     }
 
+    /// What containerd and CRI-O say of a pod's limits, a pod cannot say itself: it would get round the allow-list.
+    @Test func aPodDoesNotSpeakForContainerd() throws {
+        let words = ["io.kubernetes.cri-o.PodLinuxResources": "{}", "io.kubernetes.cri.sandbox-memory": "1"]
+        let pod = try pod(annotations: words) { $0.annotations = words }
+        var spec = RuntimeSpec(linux: RuntimeSpec.Linux())
+        pod.complete(&spec, isFirst: true)
+        #expect(words.keys.allSatisfy { spec.annotations[$0] == nil })
+    }
+
     @Test func knowsTheNetwork() throws {
         #expect(try pod().network == .namespace(path: "/run/netns/x"))
         #expect(try pod(network: "").network == .new)
