@@ -50,6 +50,36 @@ struct NetlinkSocket: ~Copyable {
         }
         return result
     }
+
+    /// Every route of the kernel's as it tells it. libnl's cache takes IPv6 routes that differ in their link alone for one, and
+    /// forgets the others: each of two interfaces leads to fe80::/64.
+    func listRoutes<T>(_ convert: (OpaquePointer) -> [T]) throws(NetworkError) -> [T] {
+        let found = FoundRoutes()
+        let handle = handle
+        nl_socket_modify_cb(
+            handle, NL_CB_VALID, NL_CB_CUSTOM, collectRoute, Unmanaged.passUnretained(found).toOpaque())
+        try Self.check("list routes") {
+            let result = nl_rtgen_request(handle, Int32(RTM_GETROUTE), AF_UNSPEC, NLM_F_DUMP)
+            return result < 0 ? result : nl_recvmsgs_default(handle)
+        }
+        nl_socket_modify_cb(handle, NL_CB_VALID, NL_CB_DEFAULT, nil, nil)
+        return found.routes.flatMap(convert)
+    }
+}
+
+private final class FoundRoutes {
+    var routes: [OpaquePointer] = []
+    deinit { for route in routes { rtnl_route_put(route) } }
+}
+
+private func collectRoute(_ message: OpaquePointer?, _ argument: UnsafeMutableRawPointer?) -> Int32 {
+    guard let argument else { return Int32(NL_OK.rawValue) }
+    var route: OpaquePointer?
+    // What libnl cannot read is no route that a pod has.
+    if rtnl_route_parse(nlmsg_hdr(message), &route) >= 0, let route {
+        Unmanaged<FoundRoutes>.fromOpaque(argument).takeUnretainedValue().routes.append(route)
+    }
+    return Int32(NL_OK.rawValue)
 }
 
 /// An address as people write it, without the length of a prefix; empty for none.

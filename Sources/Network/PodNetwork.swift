@@ -27,7 +27,7 @@ public enum PodNetwork {
             interface.addresses = addresses.filter { $0.0 == link.index && !$0.1.isEmpty }.map(\.1)
             return interface
         }
-        let routes = try netlink.list("routes", { rtnl_route_alloc_cache($0, AF_UNSPEC, 0, $1) }) { route($0, names) }
+        let routes = try netlink.listRoutes { Self.routes($0, names) }
         // What reaches the gateways comes before what goes through them.
         request.routes = routes.filter { $0.gateway.isEmpty } + routes.filter { !$0.gateway.isEmpty }
         request.neighbours = try netlink.list("neighbours", { rtnl_neigh_alloc_cache($0, $1) }) { neighbour($0, names) }
@@ -51,11 +51,18 @@ public enum PodNetwork {
         name.hasPrefix(tapPrefix) && Int(name.dropFirst(tapPrefix.count)) != nil
     }
 
-    /// Of a route with several next hops the first: the guest's contract knows one.
-    private static func route(_ route: OpaquePointer, _ names: [Int32: String]) -> NetworkRoute? {
-        guard rtnl_route_get_table(route) == UInt32(RT_TABLE_MAIN.rawValue), rtnl_route_get_type(route) == RTN_UNICAST,
-            let hop = rtnl_route_nexthop_n(route, 0), let name = names[rtnl_route_nh_get_ifindex(hop)]
-        else { return nil }
+    /// One for each next hop.
+    private static func routes(_ route: OpaquePointer, _ names: [Int32: String]) -> [NetworkRoute] {
+        guard rtnl_route_get_table(route) == UInt32(RT_TABLE_MAIN.rawValue), rtnl_route_get_type(route) == RTN_UNICAST
+        else { return [] }
+        return (0..<rtnl_route_get_nnexthops(route)).compactMap { number in
+            rtnl_route_nexthop_n(route, number).flatMap { Self.route(route, by: $0, names) }
+        }
+    }
+
+    private static func route(_ route: OpaquePointer, by hop: OpaquePointer, _ names: [Int32: String]) -> NetworkRoute?
+    {
+        guard let name = names[rtnl_route_nh_get_ifindex(hop)] else { return nil }
         var result = NetworkRoute()
         result.destination = prefixed(rtnl_route_get_dst(route))
         result.gateway = text(rtnl_route_nh_get_gateway(hop) ?? rtnl_route_nh_get_via(hop))

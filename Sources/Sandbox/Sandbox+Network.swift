@@ -8,9 +8,11 @@ import System
 /// created (CRI) or between its creation and its start (`ctr run --cni`).
 extension Sandbox {
     struct PodLink: Sendable {
+        enum Phase { case unknown, configuring, configured, released }
+        var phase = Phase.unknown
         /// How many cards the machine was started with.
         var cards = 0
-        /// What keeps the cards joined to the namespace; nil before.
+        /// What keeps the cards joined to the namespace.
         var redirect: TapRedirect?
         var localConnections: LocalConnections?
     }
@@ -26,40 +28,59 @@ extension Sandbox {
     /// Gives the guest what the namespace has, and joins the one to the other; does nothing when that was done before, and
     /// when there is nothing in the namespace. To be called before the first process starts.
     public func configureNetwork() throws {
-        guard configuration.hasNetwork, network.withLock({ $0.redirect == nil }) else { return }
-        let guest = try guest()
-        // Held throughout: of two containers that start at once the second waits for the first's network.
-        try network.withLock { link in
-            guard link.redirect == nil else { return }
-            try timings.measure("network") { try configure(&link, guest) }
+        guard configuration.hasNetwork else { return }
+        // Of two containers that start at once the second waits for the first's network.
+        let isOurs = network.wait { link -> Bool? in
+            switch link.phase {
+            case .configuring: return nil
+            case .configured, .released: return false
+            case .unknown:
+                link.phase = .configuring
+                return true
+            }
         }
+        guard isOurs == true else { return }
+        var isConfigured = false
+        defer {
+            network.withLock { if $0.phase == .configuring { $0.phase = isConfigured ? .configured : .unknown } }
+        }
+        var request = try PodNetwork.read()
+        if request.interfaces.isEmpty { return }
+        try timings.measure("network") { try configure(&request, guest()) }
+        isConfigured = true
     }
 
-    private func configure(_ link: inout PodLink, _ guest: Guest) throws {
-        var request = try PodNetwork.read()
-        guard !request.interfaces.isEmpty else { return }
-        guard request.interfaces.count <= link.cards else {
+    private func configure(_ request: inout ConfigureNetworkRequest, _ guest: Guest) throws {
+        let cards = network.withLock { $0.cards }
+        guard request.interfaces.count <= cards else {
             throw SandboxError(
                 .failed,
-                "the pod's network has \(request.interfaces.count) interfaces and its machine was started with \(link.cards) "
+                "the pod's network has \(request.interfaces.count) interfaces and its machine was started with \(cards) "
                     + "network cards; attach interfaces before the pod's first container is created")
         }
-        for index in request.interfaces.indices {
-            request.interfaces[index].deviceAddress = Self.deviceAddress(index)
-        }
         let redirect = TapRedirect()
-        for (index, interface) in request.interfaces.enumerated() {
-            try redirect.join(interface.name, PodNetwork.tapName(index))
+        for (index, name) in request.interfaces.map(\.name).enumerated() {
+            request.interfaces[index].deviceAddress = Self.deviceAddress(index)
+            try redirect.join(name, PodNetwork.tapName(index))
         }
         _ = try guest.client.call(Agent.configureNetwork, request, timeout: configuration.bootTimeout)
-        link.redirect = redirect
-        link.localConnections = takeLocalConnections(guest)
+        let connections = takeLocalConnections(guest)
+        let isReleased = network.withLock { link in
+            if link.phase == .released { return true }
+            link.redirect = redirect
+            link.localConnections = connections
+            return false
+        }
+        if isReleased {
+            connections?.stop()
+            redirect.remove()
+        }
     }
 
-    /// Gives the namespace its interfaces back, for whoever keeps it.
+    /// Gives the namespace its interfaces back, for whoever keeps it. Idempotent.
     func releaseNetwork() {
         let link = network.withLock { link in
-            defer { link = PodLink() }
+            defer { link = PodLink(phase: .released) }
             return link
         }
         link.localConnections?.stop()

@@ -81,11 +81,10 @@ public final class Sandbox: Sendable {
             }
             return (state.machine, state.device, state.shareServer)
         }
+        releaseNetwork()
         machine?.destroy()
         device?.stop()
         server?.stop()
         devices.release()
-        // After the guest: a call to it that never returns may hold the network.
-        releaseNetwork()
     }
 }

@@ -23,7 +23,8 @@ struct LocalConnectionsTests {
         try namespace.run {
             let (read, write) = try makePipe()
             let child = try ChildProcess.spawn(
-                "/bin/bash", ["-c", "exec 2>/dev/null 3<>/dev/tcp/\(address)/\(port) && cat <&3"], descriptors: [0, write.raw, 2])
+                "/bin/bash", ["-c", "exec 2>/dev/null 3<>/dev/tcp/\(address)/\(port) && cat <&3"],
+                descriptors: [0, write.raw, 2])
             write.close()
             let text = String(decoding: try read.readToEnd(limit: 4096), as: UTF8.self)
             return child.wait() == .exited(0) ? text : "refused"

@@ -81,6 +81,20 @@ struct PodNetworkTests {
         #expect(routes[first...].count == 2)
     }
 
+    /// Two links lead to the same, and one route to two gateways.
+    @Test func theSameDestinationByTwoLinks() throws {
+        let routes = try read(
+            after: pair + """
+
+                -6 route add fd00:9::/64 dev eth0 metric 5
+                -6 route append fd00:9::/64 dev other metric 5
+                route add 10.9.0.0/16 nexthop via 10.1.2.1 nexthop via 10.1.2.2
+                """
+        ).routes
+        #expect(routes.filter { $0.destination == "fd00:9::/64" }.map(\.interface).sorted() == ["eth0", "other"])
+        #expect(routes.filter { $0.destination == "10.9.0.0/16" }.map(\.gateway).sorted() == ["10.1.2.1", "10.1.2.2"])
+    }
+
     /// Tables other than the main one, and routes that end here, are not the guest's.
     @Test func otherRoutesAreLeftOut() throws {
         let routes = try read(
