@@ -10,4 +10,10 @@ enum KernelCommandLine {
         "tsc=reliable",
         "random.trust_cpu=on",
     ].joined(separator: " ")
+
+    /// More of them where another process than QEMU fills the guest's memory with programs, as a share's server does, and QEMU
+    /// translates these. It keeps its translation of a page until it sees the page written, which it does not see of the
+    /// server: what the guest read into a page that had held another program crashed or hung, in one of
+    /// about forty containers. So the guest's kernel clears every page before its use, which QEMU sees.
+    static let emulatedShareWord = "init_on_alloc=1"
 }

@@ -129,6 +129,7 @@ extension Sandbox {
         machine.balloon = true
         if configuration.virtiofsd != nil {
             machine.share = Share(socket: configuration.shareSocket, tag: Agent.shareTag)
+            if accelerator == .emulation { machine.commandLine += " \(KernelCommandLine.emulatedShareWord)" }
         }
         return machine
     }
