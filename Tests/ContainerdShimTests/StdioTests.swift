@@ -43,6 +43,9 @@ private final class Scratch {
 }
 
 @Suite struct StdioTests {
+    /// As every program of ours does first: a reader that has left is an error of a write, not a signal.
+    init() { signal(SIGPIPE, SIG_IGN) }
+
     private func open(_ stdio: TaskStdio) throws -> OpenedStdio {
         try OpenedStdio(stdio) { uri throws(SandboxError) in
             try LogProgram(uri, container: "box", namespace: "space", host: nil)

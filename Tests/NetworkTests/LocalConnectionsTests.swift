@@ -16,6 +16,9 @@ private let obstacle: String? = {
 
 @Suite(.enabled(if: obstacle == nil, "\(obstacle ?? "")"))
 struct LocalConnectionsTests {
+    /// As every program of ours does first: a reader that has left is an error of a write, not a signal.
+    init() { signal(SIGPIPE, SIG_IGN) }
+
     private let namespace = NetworkNamespace()!
 
     /// Connects with bash's /dev/tcp in the namespace and says what came back.

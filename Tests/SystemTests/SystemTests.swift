@@ -3,6 +3,9 @@ import System
 import Testing
 
 @Suite struct SystemTests {
+    /// As every program of ours does first: a reader that has left is an error of a write, not a signal.
+    init() { signal(SIGPIPE, SIG_IGN) }
+
     private func temporaryDirectory() throws -> String {
         var template = Array("/tmp/cloister-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }

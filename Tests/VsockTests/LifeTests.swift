@@ -7,6 +7,9 @@ import VsockDriver
 
 /// Starts, stops, resets, and front ends and rings that misbehave.
 @Suite struct LifeTests {
+    /// As every program of ours does first: a reader that has left is an error of a write, not a signal.
+    init() { signal(SIGPIPE, SIG_IGN) }
+
     /// A stream with something under way.
     private func stream(_ fixture: Fixture) throws -> (GuestStream, FileDescriptor, Fixture.Closed) {
         let (device, host) = try makeSocketPair()

@@ -14,6 +14,8 @@ final class AgentFixture {
     static let isPossible = geteuid() == 0 && Files.exists("/bin/busybox") && Files.exists("/usr/bin/unshare")
 
     init() throws {
+        // A container's stream or an agent that has ended is an error of a write, not a signal.
+        signal(SIGPIPE, SIG_IGN)
         var template = Array("/tmp/cloister-agent-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
         directory = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
