@@ -7,6 +7,42 @@ import Testing
 
 /// What needs no container: limits, users, options and filter programs.
 struct TableTests {
+    @Test(
+        arguments: [
+            ("10.1.2.3/24", 24, 4, [10, 1, 2, 255]), ("10.1.2.3", 32, 4, nil), ("10.1.2.3/31", 31, 4, nil),
+            ("0.0.0.0/0", 0, 4, [255, 255, 255, 255]), ("fd00::1/64", 64, 16, nil), ("::1", 128, 16, nil),
+        ] as [(String, UInt8, Int, [UInt8]?)])
+    func networkAddresses(_ text: String, _ length: UInt8, _ size: Int, _ broadcast: [UInt8]?) throws {
+        let address = try #require(NetworkAddress(text))
+        #expect(address.prefixLength == length && address.bytes.count == size && address.broadcast == broadcast)
+    }
+
+    @Test(arguments: [
+        "", "/", "10.1.2", "10.1.2.3/33", "10.1.2.3/-1", "10.1.2.3/", "fd00::1/129", "::x", "1.2.3.4/1/2",
+    ])
+    func notNetworkAddresses(_ text: String) { #expect(NetworkAddress(text) == nil) }
+
+    @Test(arguments: ["", "02:00", "02:00:00:00:00:001:", "02:00:00:00:00:0g", "02:00:00:00:00:00:00"])
+    func notHardwareAddresses(_ text: String) { #expect(HardwareAddress(text) == nil) }
+
+    @Test(arguments: [
+        ("10.0.0.1", false), ("169.254.1.1", true), ("fe80::1", true), ("fec0::1", false), ("fd00::1", false),
+    ])
+    func linkLocal(_ text: String, _ expected: Bool) { #expect(NetworkAddress(text)?.isLinkLocal == expected) }
+
+    /// A request of netlink(7): lengths and padding, an attribute in an attribute.
+    @Test func netlinkRequest() {
+        var request = NetlinkRequest(16, flags: 0x400, UInt32(7))
+        request.add(3, "eth0")
+        request.add(26) { $0.add(10, UInt8(1)) }
+        let bytes = request.message(4)
+        #expect(bytes.count == 44 && bytes[0] == 44 && bytes[4] == 16 && bytes[6] == 0x05 && bytes[7] == 0x04)
+        let attributes = NetlinkAttributes(bytes[20...])
+        #expect(attributes[3] == Array("eth0\0".utf8))
+        #expect(attributes[26].flatMap { NetlinkAttributes($0[...])[10] } == [1])
+        #expect(NetlinkAttributes([9, 0, 1, 0, 1])[1] == nil, "longer than there is")
+    }
+
     @Test func limitsBecomeFiles() throws {
         var resources = Resources()
         resources.memoryLimitInBytes = 100 << 20
