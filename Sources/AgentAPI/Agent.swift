@@ -31,7 +31,7 @@ public enum Agent {
     /// Lets a created process execute its program. Fails with `notFound` (no such program) or `permissionDenied` (not
     /// executable) where exec(2) says so.
     public static let startProcess = RPC<ProcessReference, ProcessResponse>(service, "StartProcess")
-    /// Answers when the process has ended and all it wrote is on its way.
+    /// Answers when the process has ended and all it wrote is on its way; what a slow reader has left goes on after that.
     public static let waitProcess = RPC<ProcessReference, WaitProcessResponse>(service, "WaitProcess")
     /// `notFound` when the process has ended.
     public static let signalProcess = RPC<SignalProcessRequest, Empty>(service, "SignalProcess")

@@ -100,8 +100,8 @@ public final class ContainerProcess: Sendable {
         state.wait { if case .stopped(_, let exit) = $0.status { exit } else { nil } } ?? .unknown()
     }
 
-    /// Blocks until all the process wrote has been handed to its outputs.
-    public func waitUntilDrained() { ports.waitUntilDrained() }
+    /// Blocks until all the process wrote has been handed to its outputs, or the time is up.
+    public func waitUntilDrained(timeout: Duration? = nil) { ports.waitUntilDrained(timeout: timeout) }
 
     /// Ends the process's standard input once what can be read from the host's side of it now has been carried; whoever
     /// still holds that side's other end is not listened to any more.

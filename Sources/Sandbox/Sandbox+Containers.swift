@@ -110,13 +110,19 @@ extension Sandbox {
         container.known.withLock { $0[id] = ContainerProcess(reference, guest, ports, pid: response.pid) }
     }
 
-    /// Forgets a process, and with its init the container. Whatever it wrote has been handed on before this returns.
+    private static let patienceWithReaders = Duration.seconds(5)
+
+    /// Forgets a process, and with its init the container. Whatever it wrote has been handed on before this
+    /// returns, unless in a pod nobody takes it.
     public func delete(_ container: Container, process id: String) throws {
         let process = try container.process(id)
         if case .running = process.status {
             throw SandboxError(.wrongState, "the process is running; end it before deleting it")
         }
-        if case .stopped = process.status { process.waitUntilDrained() }
+        if case .stopped = process.status {
+            // containerd's clients read to the end before they ask for this; one that has gone reads no more.
+            process.waitUntilDrained(timeout: configuration.isPod ? Self.patienceWithReaders : nil)
+        }
         // The host's mounts are in use until the guest has taken off its own.
         let hasShared = id.isEmpty && state.withLock { $0.shared[container.id] != nil }
         process.delete(waits: hasShared)

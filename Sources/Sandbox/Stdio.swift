@@ -79,12 +79,13 @@ final class StdioPorts: Sendable {
     }
 
     /// Blocks until everything the process wrote has been handed to its outputs.
-    func waitUntilDrained() {
-        _ = state.wait { $0.openOutputs <= 0 ? true : nil }
+    func waitUntilDrained(timeout: Duration?) {
+        _ = state.wait(timeout: timeout) { $0.openOutputs <= 0 ? true : nil }
     }
 
-    /// Stops waiting for streams that were never dialed.
+    /// Stops waiting for streams that were never dialed, and for readers that do not read.
     func cancel() {
+        for port in [io.stdoutPort, io.stderrPort] where port != 0 { device.abandonOutput(port: port) }
         let ports = state.withLock { state in
             defer {
                 state.waiting = []

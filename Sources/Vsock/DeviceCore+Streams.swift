@@ -98,6 +98,14 @@ extension DeviceCore {
         schedule(connection)
     }
 
+    /// The outputs of the connections to `port` are not waited for any more.
+    func abandonOutput(port: UInt32) {
+        for connection in connections.values where connection.key.hostPort == port && connection.outputEndpoint != nil {
+            outputFailed(connection, ECANCELED)
+        }
+        receive()
+    }
+
     /// Lets go of the output.
     func endToHost(_ connection: Connection) {
         if let endpoint = connection.outputEndpoint {

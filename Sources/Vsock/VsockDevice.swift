@@ -82,6 +82,12 @@ public final class VsockDevice: Sendable {
         loop.enqueue { core.run { $0.endInput(port: port) } }
     }
 
+    /// Throws away what the outputs of the connections to `port` have not taken, and lets go of them.
+    public func abandonOutput(port: UInt32) {
+        let core = core
+        loop.enqueue { core.run { $0.abandonOutput(port: port) } }
+    }
+
     /// Drops every connection and the front end, soon. May be called again.
     public func stop() {
         let loop = loop

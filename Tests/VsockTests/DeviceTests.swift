@@ -148,6 +148,23 @@ import VsockDriver
         withExtendedLifetime(silent) {}
     }
 
+    @Test func anOutputThatNobodyReadsCanBeAbandoned() throws {
+        let fixture = try Fixture()
+        let (unread, output) = try makePipe()
+        let closed = fixture.serve(1, output: output)
+        var stream = try fixture.connect(1)
+        // More than a pipe holds; the guest has ended its side, and the rest waits for a reader.
+        for _ in 0..<4 { try stream.write(pattern(32_768)) }
+        try stream.send(.shutdown, flags: 3)
+        while !stream.wasReset { try stream.take() }
+        #expect(closed.count == 0)
+        fixture.device.abandonOutput(port: 1)
+        #expect(closed.wait() == .outputFailed(errno: ECANCELED))
+        // Nothing holds the pipe any more but what was written to it.
+        output.close()
+        #expect(try unread.readToEnd(limit: 1 << 20) == Array((0..<4).flatMap { _ in pattern(32_768) }.prefix(65_536)))
+    }
+
     @Test func withoutInputTheGuestSeesTheEndAtOnce() throws {
         let fixture = try Fixture()
         _ = fixture.serve(1)

@@ -182,6 +182,29 @@ struct ProcessTests {
         #expect(exit.exitStatus == 1)
     }
 
+    @Test func anOutputThatNobodyReadsDoesNotHideTheEnd() throws {
+        let agent = try AgentFixture()
+        let (stdout, stderr) = (try agent.stream(), try agent.stream())
+        var io = ProcessIO()
+        (io.stdoutPort, io.stderrPort) = (stdout.port, stderr.port)
+        // As much as pipe and connection never hold.
+        let script = "busybox head -c 10000000 /dev/zero & echo started >&2; wait"
+        _ = try agent.create("box", AgentFixture.spec(shell: script), io)
+        let unread = try UnixSocket.accept(stdout.listener)
+        let errors = try UnixSocket.accept(stderr.listener)
+        let box = ProcessReference(containerID: "box")
+        _ = try agent.client.call(Agent.startProcess, box)
+        _ = try errors.readExactly(8)
+        var request = SignalProcessRequest()
+        request.process = box
+        request.signal = UInt32(SIGKILL)
+        _ = try agent.client.call(Agent.signalProcess, request)
+        #expect(try agent.client.call(Agent.waitProcess, box, timeout: .seconds(20)).exitStatus == 137)
+        // What it had written is not lost for that.
+        _ = try unread.readExactly(100_000)
+        _ = try agent.client.call(Agent.deleteProcess, box, timeout: .seconds(20))
+    }
+
     @Test func aProcessThatEndsEndsItsInput() throws {
         let agent = try AgentFixture()
         let stdin = try agent.stream()

@@ -114,7 +114,7 @@ final class GuestProcess: Sendable {
         return response
     }
 
-    /// Blocks until the process has ended and all it wrote is on its way.
+    /// Blocks until the process has ended and all it wrote is on its way, if the host takes it.
     func wait() throws -> WaitProcessResponse {
         let ended: Exit? = state.wait { if case .exited(let exit) = $0 { exit } else { nil } }
         guard let ended else { throw RPCError(.internal, "\(name) cannot be waited for") }

@@ -66,7 +66,11 @@ final class Pump: Sendable {
         _ = shutdown(socket.raw, Int32(SHUT_RDWR))
     }
 
-    func waitUntilDone() { state.wait { $0.done ? () : nil } }
+    /// Blocks until all has been carried, or the time (`Clock.monotonic`) has come.
+    func waitUntilDone(deadline: Duration) {
+        let left = deadline - Clock.monotonic
+        _ = state.wait(timeout: max(left, .zero)) { $0.done ? true : nil }
+    }
 
     private var isFinishing: Bool { state.withLock { $0.finishing } }
 

@@ -85,9 +85,11 @@ final class Streams: Sendable {
         for pump in outputs { pump.finish() }
     }
 
-    /// Blocks until all that the process wrote has been handed to the host's connection.
+    /// Blocks until all that the process wrote has been handed to the host's connection, or for as long as a reader on the
+    /// host that takes nothing is to keep others from knowing of the process's end. The streams go on by themselves.
     func waitUntilDone() {
-        for pump in state.withLock({ $0.outputPumps }) { pump.waitUntilDone() }
+        let deadline = Clock.monotonic + .seconds(2)
+        for pump in state.withLock({ $0.outputPumps }) { pump.waitUntilDone(deadline: deadline) }
     }
 
     /// Ends everything, whether or not the host takes it.
