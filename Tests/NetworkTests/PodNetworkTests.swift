@@ -12,7 +12,9 @@ private let obstacle: String? =
 
 @Suite(.enabled(if: obstacle == nil, "\(obstacle ?? "")"))
 struct PodNetworkTests {
-    private let namespace = NetworkNamespace()!
+    private let namespace: NetworkNamespace
+
+    init() throws { namespace = try #require(NetworkNamespace()) }
 
     private func read(after lines: String) throws -> ConfigureNetworkRequest {
         _ = try namespace.configure("ip", lines)
