@@ -16,12 +16,13 @@ private let obstacle: String? = {
 
 @Suite(.enabled(if: obstacle == nil, "\(obstacle ?? "")"))
 struct LocalConnectionsTests {
-    /// As every program of ours does first: a reader that has left is an error of a write, not a signal.
-    init() { signal(SIGPIPE, SIG_IGN) }
-
     private let namespace: NetworkNamespace
 
-    init() throws { namespace = try #require(NetworkNamespace()) }
+    init() throws {
+        namespace = try #require(NetworkNamespace())
+        // As every program of ours does first: a reader that has left is an error of a write, not a signal.
+        signal(SIGPIPE, SIG_IGN)
+    }
 
     /// Connects with bash's /dev/tcp in the namespace and says what came back.
     private func ask(_ address: String, _ port: Int) throws -> String {
