@@ -85,6 +85,12 @@ struct RunCommand: Command {
                 "--memory: \(memory.bytes) bytes are too few to run a command in; the minimum is "
                     + "\(Self.smallestLimitInBytes >> 20)m.")
         }
+        // A limit that a container alone would never reach is the size of a machine here.
+        let pages = max(0, sysconf(Int32(_SC_PHYS_PAGES)))
+        let mebibytes = pages * max(1, sysconf(Int32(_SC_PAGESIZE))) >> 20
+        if let memory, memory.bytes >> 20 > mebibytes {
+            throw UserError("--memory: this machine has \(mebibytes) MiB; ask for at most \(mebibytes)m.")
+        }
         let available = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         if let cpus, Int(cpus.vcpus) > available {
             throw UserError("--cpus: this machine has \(available) CPUs; ask for at most \(available).")
