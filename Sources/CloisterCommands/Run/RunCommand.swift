@@ -87,7 +87,7 @@ struct RunCommand: Command {
         }
         // A limit that a container alone would never reach is the size of a machine here.
         let pages = max(0, sysconf(Int32(_SC_PHYS_PAGES)))
-        let mebibytes = pages * max(1, sysconf(Int32(_SC_PAGESIZE))) >> 20
+        let mebibytes = (pages * max(1, sysconf(Int32(_SC_PAGESIZE)))) >> 20
         if let memory, memory.bytes >> 20 > mebibytes {
             throw UserError("--memory: this machine has \(mebibytes) MiB; ask for at most \(mebibytes)m.")
         }
