@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+#: Of this machine.
+MEBIBYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") >> 20
+
 from conftest import DEMO, ROOT
 
 HARDWARE = re.search(r"\b(vmx|svm)\b", pathlib.Path("/proc/cpuinfo").read_text())
@@ -330,7 +333,8 @@ BAD_FLAGS = {
     "memory below nothing": (["--memory=-1"], "--memory"),
     "memory in words": (["--memory", "lots"], "lots"),
     "memory of an exabyte": (["--memory", "1000000t"], "--memory"),
-    "memory twice what there is": (["--memory", "100t"], "--memory"),
+    "memory twice what there is": (["--memory", f"{2 * MEBIBYTES}m"], f"{MEBIBYTES} MiB"),
+    "memory of a hundred tebibytes": (["--memory", "100t"], f"{MEBIBYTES} MiB"),
     "cpus of nothing": (["--cpus", "0"], "--cpus"),
     "cpus below nothing": (["--cpus=-1"], "--cpus"),
     "cpus in words": (["--cpus", "many"], "many"),
