@@ -252,6 +252,7 @@ def test_damage_to_the_cache_is_found_and_mended(damaged, what):
 def test_a_half_made_disk_is_made_anew(damaged):
     disk, = (damaged.images / "layers").glob("*.img")
     disk.rename(disk.with_suffix(".building"))
+    disk.with_suffix(".building").chmod(0o644)
     os.truncate(disk.with_suffix(".building"), 12345)
     assert len(run_watched(damaged, 1)) == 1
     damaged.expect_nothing_left()
