@@ -1,10 +1,8 @@
 import AgentAPI
+import Config
 
 /// `cloister version`.
 struct VersionCommand: Command {
-    /// Semantic versioning.
-    static let cloister = "0.1.0"
-
     static var configuration: CommandConfiguration {
         CommandConfiguration("version", abstract: "Print the versions of Cloister and of what it stands on.")
     }
@@ -19,7 +17,7 @@ struct VersionCommand: Command {
 
     func run() throws {
         let rows = [
-            Row(name: "cloister", version: Self.cloister),
+            Row(name: "cloister", version: Installation.version),
             Row(name: "agent contract", version: "\(Agent.version)"),
             Row(name: "libvirt", version: LibvirtChecks.version?.text ?? "unknown"),
             Row(name: "QEMU", version: QEMUChecks().version ?? "not found"),

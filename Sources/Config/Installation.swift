@@ -4,6 +4,9 @@ import System
 /// Where the parts of Cloister are, found from the running executable: beside it, as `make build` leaves them, or in
 /// `../lib/cloister`, as `make install` puts them.
 public struct Installation: Equatable, Sendable {
+    /// Of all its programs, by semantic versioning.
+    public static let version = "0.1.0"
+
     /// The sandbox's own process.
     public var server: String
     public var kernel: String

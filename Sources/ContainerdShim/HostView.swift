@@ -20,17 +20,10 @@ struct HostView: Sendable {
     func run<T: Sendable>(
         _ name: String, _ body: @escaping @Sendable () throws(SystemError) -> T
     ) throws(SystemError) -> T {
-        let result = Guarded<Result<T, SystemError>?>(nil)
         let (mount, network, uts) = (mount, network, self.name)
-        Thread.start(name) {
-            let outcome: Result<T, SystemError>
-            do throws(SystemError) {
-                try syscall("setns", "the host's namespaces") { cs_enter_namespaces(mount.raw, network.raw, uts.raw) }
-                outcome = .success(try body())
-            } catch { outcome = .failure(error) }
-            result.withLock { $0 = outcome }
+        return try Thread.run(name) { () throws(SystemError) in
+            try syscall("setns", "the host's namespaces") { cs_enter_namespaces(mount.raw, network.raw, uts.raw) }
+            return try body()
         }
-        guard let outcome = result.wait(until: { $0 }) else { throw SystemError("wait", name, errno: ECANCELED) }
-        return try outcome.get()
     }
 }

@@ -36,7 +36,6 @@ enum PodConfiguration {
             id: id, stateDirectory: stateDirectory, kernel: installation.kernel, initramfs: installation.initramfs,
             memoryInBytes: size.memoryInBytes, vcpus: Int(size.vcpus), bootTimeout: configuration.bootTimeout,
             capabilityCache: dataDirectory(configuration) + "/qemu")
-        result.virtiofsd = try Virtiofsd.locate(configuration)
         result.accelerator = try accelerator(configuration.accelerator, runtime)
         result.isPod = true
         result.hasNetwork = true

@@ -56,12 +56,12 @@ final class PodSandbox: Sendable {
 
     /// As containerd writes a pod's limits into the specification of a container that stands for it.
     private static func limits(_ resources: PodSandboxConfig.Resources?) -> [String: String] {
-        guard let resources else { return ["io.kubernetes.cri.container-type": "sandbox"] }
+        guard let resources else { return [PodLimits.CRI.containerType: "sandbox"] }
         return [
-            "io.kubernetes.cri.sandbox-memory": "\(resources.memoryLimitInBytes)",
-            "io.kubernetes.cri.sandbox-cpu-quota": "\(resources.cpuQuota)",
-            "io.kubernetes.cri.sandbox-cpu-period": "\(resources.cpuPeriod)",
-            "io.kubernetes.cri.sandbox-cpu-shares": "\(resources.cpuShares)",
+            PodLimits.CRI.memory: "\(resources.memoryLimitInBytes)",
+            PodLimits.CRI.quota: "\(resources.cpuQuota)",
+            PodLimits.CRI.period: "\(resources.cpuPeriod)",
+            PodLimits.CRI.shares: "\(resources.cpuShares)",
         ]
     }
 

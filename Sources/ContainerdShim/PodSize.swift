@@ -1,5 +1,4 @@
 import Config
-import Glibc
 import OCISpec
 
 /// The limits of a pod, before it has containers: what its virtual machine is sized by.
@@ -60,15 +59,16 @@ struct PodLimits: Equatable {
     }
 
     /// containerd `pkg/cri/annotations`.
-    private enum CRI {
+    enum CRI {
         static let memory = "io.kubernetes.cri.sandbox-memory"
         static let quota = "io.kubernetes.cri.sandbox-cpu-quota"
         static let period = "io.kubernetes.cri.sandbox-cpu-period"
         static let shares = "io.kubernetes.cri.sandbox-cpu-shares"
+        static let containerType = "io.kubernetes.cri.container-type"
     }
 
     private static func isSandbox(_ annotations: [String: String]) -> Bool {
-        annotations["io.kubernetes.cri.container-type"] == "sandbox"
+        annotations[CRI.containerType] == "sandbox"
             || annotations["io.kubernetes.cri-o.ContainerType"] == "sandbox"
     }
 
@@ -81,19 +81,6 @@ struct PodLimits: Equatable {
         var cpu_quota: Int64?
         var cpu_shares: Int64?
         var memory_limit_in_bytes: Int64?
-    }
-}
-
-/// This machine, as far as it bounds a virtual one.
-struct HostCapacity {
-    var memoryInBytes: UInt64
-    var cpus: UInt32
-
-    static var own: HostCapacity {
-        HostCapacity(
-            memoryInBytes: UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES))))
-                * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE)))),
-            cpus: UInt32(clamping: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
     }
 }
 

@@ -23,11 +23,6 @@ enum ServerNamespaces {
         try syscall("unshare", "mount namespace") { cs_unshare_mounts() }
         // What the host mounts later, a volume's new content for one, is seen here; nothing goes back.
         try syscall("mount", "/") { mount(nil, "/", nil, UInt(MS_REC | MS_SLAVE), nil) }
-        let share = share(stateDirectory)
-        try Files.makeDirectories(share, mode: 0o755)
-        try syscall("mount", share) { mount(share, share, nil, UInt(MS_BIND), nil) }
-        // Shared: what is mounted below it later reaches the namespace of the program that serves it.
-        try syscall("mount", share) { mount(nil, share, nil, UInt(MS_SHARED), nil) }
     }
 
     /// libvirt resolves a host name without a domain, to write it into a log, each time a machine starts. Where the host's

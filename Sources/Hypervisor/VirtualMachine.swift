@@ -99,17 +99,12 @@ public final class VirtualMachine: Sendable {
         guard isFirst else { throw HypervisorError("start a virtual machine", "it was started before") }
         // On a thread of its own: what QEMU's start has to see of the file system is not for the rest of the process, and
         // mount namespaces belong to threads. libvirt's threads are started from it, and QEMU is forked from it.
-        let outcome = Guarded<Result<[(String, Duration)], HypervisorError>?>(nil)
-        Thread.start("vm-start") {
-            let result = Result { () throws(HypervisorError) in try self.boot() }
-            outcome.withLock { $0 = result }
-        }
-        switch outcome.wait(until: { $0 }) {
-        case .success(let steps)?: for (step, duration) in steps { timings(step, duration) }
-        case .failure(let error)?:
+        do throws(HypervisorError) {
+            let steps = try Thread.run("vm-start") { () throws(HypervisorError) in try self.boot() }
+            for (step, duration) in steps { timings(step, duration) }
+        } catch {
             destroy()
             throw error
-        case nil: break
         }
     }
 

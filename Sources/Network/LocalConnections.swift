@@ -64,9 +64,7 @@ public final class LocalConnections: Sendable {
                 usleep(10_000)
                 continue
             }
-            let destination = Destination(
-                address: String(decoding: address.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-                port: port)
+            let destination = Destination(address: String(buffer: address), port: port)
             _ = active.wait { count in
                 guard count < most else { return nil as Bool? }
                 count += 1

@@ -1,5 +1,6 @@
 import CNetlink
 import Glibc
+import System
 
 /// A failure of the pod's network, as one sentence.
 public struct NetworkError: Error, CustomStringConvertible, Sendable {
@@ -88,7 +89,7 @@ func text(_ address: OpaquePointer?) -> String {
     // As long as any: an IPv6 address with prefix, or 32 bytes of a hardware address.
     var buffer = [CChar](repeating: 0, count: 128)
     nl_addr2str(address, &buffer, buffer.count)
-    let whole = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let whole = String(buffer: buffer)
     return String(whole.prefix { $0 != "/" })
 }
 

@@ -137,6 +137,6 @@ extension Sandbox {
 private func hostName() -> String {
     var name = [CChar](repeating: 0, count: 256)
     guard gethostname(&name, name.count - 1) == 0 else { return "" }
-    let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let text = String(buffer: name)
     return text.hasSuffix(".") ? String(text.dropLast()) : text
 }

@@ -12,6 +12,6 @@ public final class LoopDevice: Sendable {
         var name = [CChar](repeating: 0, count: 64)
         descriptor = FileDescriptor(
             try syscall("make a loop device of", file) { cs_attach_loop(raw, readOnly ? 1 : 0, &name, name.count) })
-        path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        path = String(buffer: name)
     }
 }

@@ -75,16 +75,10 @@ public enum Mounts {
     public static func run<T: Sendable>(
         in directory: String, _ body: @escaping @Sendable () throws(SystemError) -> T
     ) throws(SystemError) -> T {
-        let outcome = Guarded<Result<T, SystemError>?>(nil)
-        Thread.start("mount") {
-            let result = Result { () throws(SystemError) in
-                try syscall("unshare") { cs_unshare_working_directory() }
-                try syscall("chdir", directory) { chdir(directory) }
-                return try body()
-            }
-            outcome.withLock { $0 = result }
+        try Thread.run("mount") { () throws(SystemError) in
+            try syscall("unshare") { cs_unshare_working_directory() }
+            try syscall("chdir", directory) { chdir(directory) }
+            return try body()
         }
-        guard let result = outcome.wait(until: { $0 }) else { throw SystemError("wait", errno: ECANCELED) }
-        return try result.get()
     }
 }

@@ -26,7 +26,21 @@ public enum Thread {
         precondition(result == 0, "pthread_create \(name): \(String(cString: strerror(result)))")
     }
 
-    fileprivate static func run(_ argument: UnsafeMutableRawPointer) {
+    /// Runs `body` on a thread of its own and waits for what it returns or throws: for work in namespaces or a working
+    /// directory that are not for the rest of the process.
+    public static func run<T: Sendable, Failure: Error>(
+        _ name: String, _ body: @escaping @Sendable () throws(Failure) -> T
+    ) throws(Failure) -> T {
+        let outcome = Guarded<Result<T, Failure>?>(nil)
+        start(name) {
+            let result = Result { () throws(Failure) in try body() }
+            outcome.withLock { $0 = result }
+        }
+        // Without a timeout the wait ends with a value alone.
+        while true { if let result = outcome.wait(until: { $0 }) { return try result.get() } }
+    }
+
+    fileprivate static func begin(_ argument: UnsafeMutableRawPointer) {
         let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
         cs_name_thread(String(body.name.prefix(15)))
         body.run()
@@ -34,6 +48,6 @@ public enum Thread {
 }
 
 private func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    if let argument { Thread.run(argument) }
+    if let argument { Thread.begin(argument) }
     return nil
 }

@@ -61,6 +61,13 @@ struct WireStatus: Message {
     static let fields: [Field<WireStatus>] = [.singular(1, \.code, .int32), .singular(2, \.message, .string)]
 }
 
+extension WireStatus {
+    init(_ error: RPCError) {
+        code = error.code.rawValue
+        message = error.message
+    }
+}
+
 struct WireResponse: Message {
     var status: WireStatus?
     var payload: [UInt8] = []

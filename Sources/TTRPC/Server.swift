@@ -91,11 +91,7 @@ public final class Server: Sendable {
             }
             response.payload = try handler.run(request.payload)
         } catch {
-            let error = error as? RPCError ?? mapError(error)
-            var status = WireStatus()
-            status.code = error.code.rawValue
-            status.message = error.message
-            response.status = status
+            response.status = WireStatus(error as? RPCError ?? mapError(error))
         }
         return response
     }
@@ -135,10 +131,7 @@ public struct FirstCall: Sendable {
     /// Answers it with an error.
     public func refuse(_ error: RPCError) {
         var response = WireResponse()
-        var status = WireStatus()
-        status.code = error.code.rawValue
-        status.message = error.message
-        response.status = status
+        response.status = WireStatus(error)
         let answer = Frame(stream: frame.stream, kind: Frame.Kind.response.rawValue, body: response.encoded())
         // A peer that has gone does not hear it.
         if let bytes = try? answer.bytes() { try? connection.writeAll(bytes) }

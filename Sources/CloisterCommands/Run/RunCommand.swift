@@ -86,14 +86,13 @@ struct RunCommand: Command {
                     + "\(Self.smallestLimitInBytes >> 20)m.")
         }
         // A limit that a container alone would never reach is the size of a machine here.
-        let pages = max(0, sysconf(Int32(_SC_PHYS_PAGES)))
-        let mebibytes = (pages * max(1, sysconf(Int32(_SC_PAGESIZE)))) >> 20
+        let host = HostCapacity.own
+        let mebibytes = host.memoryInBytes >> 20
         if let memory, memory.bytes >> 20 > mebibytes {
             throw UserError("--memory: this machine has \(mebibytes) MiB; ask for at most \(mebibytes)m.")
         }
-        let available = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-        if let cpus, Int(cpus.vcpus) > available {
-            throw UserError("--cpus: this machine has \(available) CPUs; ask for at most \(available).")
+        if let cpus, cpus.vcpus > host.cpus {
+            throw UserError("--cpus: this machine has \(host.cpus) CPUs; ask for at most \(host.cpus).")
         }
     }
 }

@@ -8,8 +8,7 @@ import System
 /// What containerd runs of this program for a moment each: `start`, `delete`, `-v` and `-info`.
 enum ShimCommands {
     static let name = "io.containerd.cloister.v2"
-    /// As `cloister version` has it.
-    static let version = "0.1.0"
+    static let version = Installation.version
 
     static func run(_ arguments: [String]) -> Never {
         do {

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import signal
 import sys
+import tarfile
 import tempfile
 
 import pytest
@@ -95,6 +96,18 @@ def nothing_left(daemon, handler):
     before = leftovers.snapshot(daemon)
     yield
     leftovers.expect_none(daemon, before, handler)
+
+
+@pytest.fixture
+def rootfs(daemon, tmp_path):
+    """The tools image's root as a directory."""
+    root = tmp_path / "rootfs"
+    root.mkdir()
+    with tarfile.open(daemon.directory / "tools.tar") as archive:
+        blobs = sorted((member for member in archive if member.name.startswith("blobs/")), key=lambda member: -member.size)
+        with tarfile.open(fileobj=archive.extractfile(blobs[0])) as layer:
+            layer.extractall(root)
+    return root
 
 
 @pytest.fixture

@@ -344,19 +344,6 @@ def test_user(ctr, rootfs, tmp_path):
     assert ctr.run(image=None, flags=["--config", path]).stdout == b"1000\n44\n44 100\n/home/demo\n"
 
 
-@pytest.fixture
-def rootfs(daemon, tmp_path):
-    """The tools image's root as a directory."""
-    import tarfile
-    root = tmp_path / "rootfs"
-    root.mkdir()
-    with tarfile.open(daemon.directory / "tools.tar") as archive:
-        blobs = sorted((member for member in archive if member.name.startswith("blobs/")), key=lambda member: -member.size)
-        with tarfile.open(fileobj=archive.extractfile(blobs[0])) as layer:
-            layer.extractall(root)
-    return root
-
-
 def specification(ctr, rootfs):
     """A plain OCI runtime specification on a directory."""
     return {

@@ -47,19 +47,6 @@ def shim(daemon, tmp_path, nothing_left):
     shim.run(tmp_path / "pod", "pod", "delete")
 
 
-@pytest.fixture
-def rootfs(daemon, tmp_path):
-    """The tools image's root as a directory."""
-    import tarfile
-    root = tmp_path / "rootfs"
-    root.mkdir()
-    with tarfile.open(daemon.directory / "tools.tar") as archive:
-        blobs = sorted((member for member in archive if member.name.startswith("blobs/")), key=lambda member: -member.size)
-        with tarfile.open(fileobj=archive.extractfile(blobs[0])) as layer:
-            layer.extractall(root)
-    return root
-
-
 def bundle(directory, rootfs, server, command):
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps({
