@@ -187,8 +187,8 @@ struct ProcessTests {
         let (stdout, stderr) = (try agent.stream(), try agent.stream())
         var io = ProcessIO()
         (io.stdoutPort, io.stderrPort) = (stdout.port, stderr.port)
-        // As much as pipe and connection never hold.
-        let script = "busybox head -c 10000000 /dev/zero & echo started >&2; wait"
+        // As much as pipe and connection hold without a reader, and then as much as they never hold.
+        let script = "busybox head -c 100000 /dev/zero; echo started >&2; busybox head -c 10000000 /dev/zero"
         _ = try agent.create("box", AgentFixture.spec(shell: script), io)
         let unread = try UnixSocket.accept(stdout.listener)
         let errors = try UnixSocket.accept(stderr.listener)
