@@ -1,4 +1,4 @@
-"""Debian's containerd, started on a root, state and socket of the tests' own, with the runtimes runc and cloister."""
+"""containerd, Debian's unless told otherwise, started on a root, state and socket of the tests' own, with the runtimes runc and cloister."""
 
 import json
 import os
@@ -18,35 +18,43 @@ CNI = "/usr/lib/cni"
 PAUSE = "docker.io/library/cloister-pause:1"
 #: Runtime handlers of CRI, and the runtime types behind them.
 TYPES = {"runc": "io.containerd.runc.v2", "cloister": "io.containerd.cloister.v2"}
+#: A handler whose pods containerd 2 makes by Cloister's Sandbox service.
+BY_SANDBOX_SERVICE = "cloister-sandboxes"
 BRIDGE, SUBNET, GATEWAY = "crt0", "10.88.77.0/24", "10.88.77.1"
 SUBNET6, GATEWAY6 = "fd00:77::/64", "fd00:77::1"
 
+#: Versions 2 and 3 of containerd's configuration, for 1.6 and 1.7, and for 2.x.
 CONFIGURATION = """
-version = 2
+version = {version}
 root = "{directory}/root"
 state = "{directory}/state"
-disabled_plugins = ["io.containerd.grpc.v1.nri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs",
-    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+disabled_plugins = ["io.containerd.grpc.v1.nri", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt",
+    "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.aufs"]
 [grpc]
 address = "{directory}/c.sock"
-[plugins."io.containerd.grpc.v1.cri"]
+{images}
+[plugins."{runtime}"]
 # Without CAP_SYS_RESOURCE, oom_score_adj cannot be lowered.
 restrict_oom_score_adj = true
-sandbox_image = "{pause}"
 netns_mounts_under_state_dir = true
-stats_collect_period = 1
-[plugins."io.containerd.grpc.v1.cri".containerd]
+{more}
+[plugins."{runtime}".containerd]
 default_runtime_name = "runc"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+[plugins."{runtime}".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.cloister]
-runtime_type = "io.containerd.cloister.v2"
-privileged_without_host_devices = true
-pod_annotations = ["io.cloister.*"]
-[plugins."io.containerd.grpc.v1.cri".cni]
+[plugins."{runtime}".cni]
 bin_dir = "{cni}"
 conf_dir = "{directory}/cni"
 """
+LAYOUTS = {
+    2: {"runtime": "io.containerd.grpc.v1.cri", "images": "", "more": f'sandbox_image = "{PAUSE}"\nstats_collect_period = 1'},
+    3: {"runtime": "io.containerd.cri.v1.runtime", "more": "", "images": f"""
+[plugins."io.containerd.cri.v1.images"]
+stats_collect_period = 1
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{PAUSE}"
+"""}}
 
 NETWORK = {
     "cniVersion": "0.4.0", "name": "crt", "plugins": [
@@ -65,8 +73,6 @@ class Containerd:
         self.messages = Messages(DESCRIBED)
         for name in ("cni", "fifo", "images"):
             (self.directory / name).mkdir()
-        (self.directory / "config.toml").write_text(
-            CONFIGURATION.format(directory=self.directory, pause=PAUSE, cni=CNI))
         (self.directory / "cni" / "10-crt.conflist").write_text(json.dumps(NETWORK))
         # `ctr --cni` knows one place alone; see machine.py.
         for place, target in [("/etc/cni/net.d", self.directory / "cni"), ("/opt/cni/bin", CNI)]:
@@ -76,6 +82,29 @@ class Containerd:
         self.configure()
         self.environment = dict(
             os.environ, PATH=f"{PROGRAMS}:{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))
+        #: e.g. `1.6.20~ds1`.
+        self.version = subprocess.run(
+            [f"{PROGRAMS}/containerd", "--version"], capture_output=True, check=True, text=True).stdout.split()[2]
+        #: Whether it makes pods by a shim's Sandbox service if told to.
+        self.knows_sandboxes = int(self.version.split(".")[0]) >= 2
+        self.write_configuration()
+
+    def write_configuration(self):
+        """containerd's: what the tests need, and the lines that `cloister containerd config` prints for it."""
+        layout = 3 if self.knows_sandboxes else 2
+        path = self.directory / "config.toml"
+        path.write_text(CONFIGURATION.format(version=layout, directory=self.directory, cni=CNI, **LAYOUTS[layout]))
+
+        def add(name, *more):
+            printed = subprocess.run(
+                [ROOT / "bin" / "cloister", "containerd", "config", "--name", name, "--file", path],
+                env=self.environment, capture_output=True, check=True, text=True).stdout
+            with open(path, "a") as file:
+                file.write("\n".join([printed, *more, ""]))
+        # All annotations, for tests of those that Cloister does not allow.
+        add("cloister", 'pod_annotations = ["io.cloister.*"]')
+        if self.knows_sandboxes:
+            add(BY_SANDBOX_SERVICE, 'sandboxer = "shim"')
 
     def configure(self, **more):
         """Cloister's own configuration."""

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from test_ctr import rootfs, specification  # noqa: F401
+from test_ctr import specification
 
 
 def shell(script):
