@@ -45,7 +45,8 @@ let package = Package(
 
         // The doors.
         .target(name: "CToml"),
-        room("Config", ["CToml", "System"]),
+        room("TOML", ["CToml"]),
+        room("Config", ["TOML", "System"]),
         room(
             "ContainerdShim",
             [
@@ -55,13 +56,15 @@ let package = Package(
         room("SandboxClient", ["TTRPC", "Protobuf", "ContainerdAPI", "System", "CSystem"]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-        room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "Storage", "System"]),
+        // Loaded at run time: only its headers are needed to build.
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
+        room("Registry", ["CCurl", "OCISpec", "System", "TOML"]),
+        room("ImageStore", ["CArchive", "CCrypto", "OCISpec", "Registry", "Storage", "System"]),
         room(
             "CloisterCommands",
             [
                 "Acceleration", "AgentAPI", "CSystem", "Config", "ContainerdAPI", "ImageStore", "OCISpec",
-                "SandboxClient",
-                "Storage", "System",
+                "Registry", "SandboxClient", "Storage", "System",
             ]),
         .executableTarget(name: "cloister", dependencies: ["CloisterCommands"]),
         .executableTarget(
@@ -75,7 +78,8 @@ let package = Package(
         tests("TTRPC", ["Protobuf", "System"]),
         tests("OCISpec"),
         tests("Storage", ["System"]),
-        tests("ImageStore", ["OCISpec", "Storage", "System"]),
+        tests("Registry", ["System"]),
+        tests("ImageStore", ["OCISpec", "Registry", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
         tests("Sandbox", ["CSystem", "OCISpec", "Storage", "System"]),

@@ -63,7 +63,8 @@ struct RootCommand: CommandGroup {
         CommandConfiguration(
             "cloister", abstract: "Runs containers, each in a virtual machine of its own with its own Linux kernel.",
             subcommands: [
-                RunCommand.self, ImageCommand.self, ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
+                RunCommand.self, ImagePullCommand.self, ImageCommand.self, LoginCommand.self, LogoutCommand.self,
+                ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
             ])
     }
 }

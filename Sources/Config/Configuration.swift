@@ -1,5 +1,6 @@
 import Glibc
 import System
+import TOML
 
 /// What the configuration file says; every key has a default, so that no file is the normal case.
 public struct Configuration: Equatable, Sendable {

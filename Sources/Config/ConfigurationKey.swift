@@ -1,3 +1,5 @@
+import TOML
+
 /// One key of the configuration file: what it is called, means, accepts and does.
 public struct ConfigurationKey: Sendable {
     public let name: String

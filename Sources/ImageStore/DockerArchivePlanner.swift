@@ -53,6 +53,6 @@ struct DockerArchivePlanner {
             layers: zip(pieces, image.layers).map {
                 LoadPlan.Layer(
                     piece: ArchiveReader.normalise($0), expected: $1.diffID, expectedSize: nil, isDiffID: true)
-            }, manifest: nil)
+            }, manifest: nil, image: nil)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import OCISpec
 import System
 
 /// An image on its way in: named pieces, read without trusting their names.
@@ -9,8 +10,16 @@ protocol ImageSource {
     func size(of name: String) throws -> Int64?
     /// A small piece; nil when there is none. - Throws: `ImageError` beyond `Limits.documentInBytes`.
     func document(_ name: String) throws -> [UInt8]?
+    /// A small blob of an OCI layout; its content is still to be checked.
+    func document(_ descriptor: Descriptor) throws -> [UInt8]?
     /// Hands over the pieces asked for, each once, in whatever order is cheap. A piece that is missing is left out.
     func stream(_ names: Set<String>, _ body: (_ name: String, _ piece: any Piece) throws -> Void) throws
+}
+
+extension ImageSource {
+    func document(_ descriptor: Descriptor) throws -> [UInt8]? {
+        try document("blobs/sha256/\(try Digest.parse(descriptor.digest, in: path).hex)")
+    }
 }
 
 /// A piece being read from its beginning.

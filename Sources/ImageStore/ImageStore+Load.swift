@@ -135,7 +135,7 @@ extension ImageStore {
         return (digest, writer.size, compression ?? .none)
     }
 
-    private func checkRoom(for bytes: Int64, _ path: String) throws {
+    func checkRoom(for bytes: Int64, _ path: String) throws {
         var info = statvfs()
         guard bytes > 0, statvfs(location.root, &info) == 0 else { return }
         let free = Int64(
@@ -149,7 +149,7 @@ extension ImageStore {
     }
 
     /// Writes manifests and configurations, then the names.
-    private func publish(_ plans: [LoadPlan], _ area: TemporaryArea) throws -> [Loaded] {
+    func publish(_ plans: [LoadPlan], _ area: TemporaryArea) throws -> [Loaded] {
         var entries: [References.Entry] = []
         var loaded: [Loaded] = []
         let now = Clock.realtime.components.seconds
@@ -163,7 +163,8 @@ extension ImageStore {
                 size: Int64(manifest.count))
             for reference in plan.references.isEmpty ? [nil] : plan.references.map(Optional.some) {
                 let entry = References.Entry(
-                    reference: reference?.description, descriptor: descriptor, loaded: now)
+                    reference: reference?.description, descriptor: descriptor, loaded: now,
+                    source: plan.source?.description)
                 // Read it back the way everyone will: nothing gets a name that cannot be resolved.
                 _ = try image(entry)
                 entries.append(entry)

@@ -23,6 +23,9 @@ extension ImageStore {
         return removed
     }
 
+    /// What a pull left unfinished is kept for so long.
+    private static let longestPauseOfAPullInSeconds: Int64 = 24 * 60 * 60
+
     /// Removes content that no image names, layer disks that none uses, and what crashes left behind.
     /// - Parameter wait: whether to wait for loads and builds under way; else they make this do nothing.
     /// - Returns: bytes of content removed.
@@ -62,6 +65,7 @@ extension ImageStore {
             if lstat(path, &info) == 0, unlink(path) == 0 { freed += Int64(info.st_size) }
         }
         freed += try LayerCache(location, note: note).collect(keeping: disks)
+        try PartialBlob.collect(location, olderThan: Self.longestPauseOfAPullInSeconds)
         for name in try Files.list(location.temporary) {
             let path = "\(location.temporary)/\(name)"
             // Whoever is alive holds the lock inside.

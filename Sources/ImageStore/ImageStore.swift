@@ -19,7 +19,8 @@ public final class ImageStore: Sendable {
         do {
             try Files.makeDirectories(location.root, mode: 0o755)
             for directory in [
-                location.root + "/blobs", location.blobs, location.layers, location.temporary, location.scratch,
+                location.root + "/blobs", location.blobs, location.layers, location.partial, location.temporary,
+                location.scratch,
             ] where !Files.exists(directory) {
                 try Files.makeDirectories(directory, mode: 0o755)
                 chmod(directory, 0o755)
@@ -42,13 +43,25 @@ public final class ImageStore: Sendable {
     /// - Throws: `ImageError` when there is none, or several begin alike.
     public func resolve(_ text: String) throws -> StoredImage { try image(try entry(text)) }
 
+    /// The image of a name or id; nil when there is none.
+    /// - Throws: `ImageError` for a name that is none, or several images that begin alike.
+    public func find(_ text: String) throws -> StoredImage? { try findEntry(text).map { try image($0) } }
+
     func entry(_ text: String) throws -> References.Entry {
+        if let found = try findEntry(text) { return found }
+        let name = (try? ImageReference(text))?.familiar ?? text
+        throw ImageError(
+            "there is no image \"\(name)\" here; \"cloister pull\" or \"cloister image load -i FILE\" brings one in, "
+                + "\"cloister image list\" shows what there is")
+    }
+
+    private func findEntry(_ text: String) throws -> References.Entry? {
         let references = try References.read(location)
         let wanted = try? ImageReference(text)
         if let wanted {
             if let digest = wanted.digest {
                 let found = references.images.first {
-                    Digest($0.descriptor.digest) == digest
+                    (Digest($0.descriptor.digest) == digest || $0.source.flatMap { Digest($0) } == digest)
                         && ($0.reference.flatMap { try? ImageReference($0) }?.name == wanted.name)
                 }
                 if let found { return found }
@@ -67,10 +80,7 @@ public final class ImageStore: Sendable {
             if let match = matches.first { return match }
         }
         if wanted == nil, Digest("sha256:" + prefix) == nil { _ = try ImageReference(text) }
-        let name = wanted?.familiar ?? text
-        throw ImageError(
-            "there is no image \"\(name)\" here; \"cloister image load -i FILE\" brings one in, \"cloister image list\" "
-                + "shows what there is")
+        return nil
     }
 
     private func manifest(_ entry: References.Entry) throws -> ImageManifest {

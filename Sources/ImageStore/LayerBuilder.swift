@@ -3,7 +3,7 @@ import Storage
 import System
 
 /// Whoever unpacks layers: a sandbox made for it, since a layer's tar is hostile input and the host never opens one.
-public protocol LayerBuilder {
+public protocol LayerBuilder: Sendable {
     /// Unpacks each job's layer onto its disk. The order is the image's; jobs do not depend on each other.
     /// - Returns: one result a job, in the same order.
     func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult]
@@ -48,11 +48,12 @@ extension ImageStore {
         let cache = LayerCache(location, note: note)
         var disks: [Digest: LayerDisk] = [:]
         for layer in image.layers { disks[layer.diffID] = cache.ready(layer.diffID) }
-        if disks.count < Set(image.layers.map(\.diffID)).count {
+        let missing = image.layers.filter { disks[$0.diffID] == nil }
+        if !missing.isEmpty {
             // Keeps the blobs while they are read.
             let lock = try FileLock.acquire(location.lock, .shared)
             defer { lock.release() }
-            try build(image, cache, &disks, builder)
+            disks.merge(try unpack(missing, builder: builder)) { $1 }
         }
         var seen: Set<Digest> = []
         return try image.layers.reversed().filter { seen.insert($0.diffID).inserted }.reversed().map { layer in
@@ -61,11 +62,12 @@ extension ImageStore {
         }
     }
 
-    private func build(
-        _ image: StoredImage, _ cache: LayerCache, _ disks: inout [Digest: LayerDisk], _ builder: any LayerBuilder
-    ) throws {
+    /// Layers as disks, by diffID, unpacked where they are not yet. The caller keeps their blobs from being collected.
+    func unpack(_ layers: [StoredImage.Layer], builder: any LayerBuilder) throws -> [Digest: LayerDisk] {
+        let cache = LayerCache(location, note: note)
+        var disks: [Digest: LayerDisk] = [:]
         var missing: [Digest: StoredImage.Layer] = [:]
-        for layer in image.layers where disks[layer.diffID] == nil { missing[layer.diffID] = layer }
+        for layer in layers { missing[layer.diffID] = layer }
         var slots: [Digest: LayerCache.BuildSlot] = [:]
         defer { for slot in slots.values { slot.abandon() } }
         // In one order by all, so that two processes never wait for each other.
@@ -77,8 +79,8 @@ extension ImageStore {
             }
         }
         var seen: Set<Digest> = []
-        let ordered = image.layers.compactMap { seen.insert($0.diffID).inserted ? slots[$0.diffID] : nil }
-        guard !ordered.isEmpty else { return }
+        let ordered = layers.compactMap { seen.insert($0.diffID).inserted ? slots[$0.diffID] : nil }
+        guard !ordered.isEmpty else { return disks }
         let jobs = try ordered.map { slot in
             guard content.has(slot.layer.digest, size: slot.layer.size) else {
                 throw ImageError(
@@ -96,5 +98,6 @@ extension ImageStore {
             disks[slot.layer.diffID] = try slot.commit(
                 LayerCache.Unpacked(diffID: result.diffID, entries: result.entries, bytes: result.bytes))
         }
+        return disks
     }
 }

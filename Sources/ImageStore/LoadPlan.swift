@@ -7,6 +7,10 @@ struct LoadPlan {
     var layers: [Layer]
     /// The manifest as it came; nil for a docker-archive, whose images get one here.
     let manifest: [UInt8]?
+    /// The image as it will be in the store; nil for a docker-archive, whose layers are not known by their digests yet.
+    var image: StoredImage?
+    /// In a registry, of what the name led to.
+    var source: Digest?
 
     struct Layer {
         /// The piece of the source it is in.

@@ -54,7 +54,7 @@ struct OCILayoutPlanner {
             layers: image.layers.map {
                 LoadPlan.Layer(
                     piece: "blobs/sha256/\($0.digest.hex)", expected: $0.digest, expectedSize: $0.size, isDiffID: false)
-            }, manifest: manifestBytes)
+            }, manifest: manifestBytes, image: image)
     }
 
     /// Those for this machine, indexes opened. - Throws: `ImageError` naming the platforms when there is none.
@@ -107,7 +107,7 @@ struct OCILayoutPlanner {
             throw ArchiveReader.tooLarge(
                 "\(what) \(digest) of \(source.path)", descriptor.size, limit: Limits.documentInBytes)
         }
-        guard let bytes = try source.document("blobs/sha256/\(digest.hex)") else {
+        guard let bytes = try source.document(descriptor) else {
             throw ImageError("\(source.path) lacks \(what) \(digest); copy or save the image again")
         }
         let actual = Digest.of(bytes)

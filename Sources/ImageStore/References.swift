@@ -10,6 +10,8 @@ struct References: Codable, Equatable {
         var descriptor: Descriptor
         /// Seconds since the Unix epoch.
         var loaded: Int64
+        /// Of what the name led to in its registry: an index, where the image is for several platforms.
+        var source: String?
     }
 
     var images: [Entry] = []

@@ -7,6 +7,7 @@ import System
 ///     references.json        names and what they point at
 ///     layers/<hex>.img       a layer unpacked into a read-only disk, by diffID; with <hex>.json to prove it whole
 ///     scratch/<bytes>.img    empty disks to copy
+///     partial/<hex>          blobs under way from a registry; each is locked by whoever fetches it
 ///     tmp/                   what is being written; each directory is locked by whoever writes it
 ///     lock                   held shared while content is added or used, alone while it is collected
 ///
@@ -41,6 +42,7 @@ public struct StoreLocation: Sendable, Equatable {
 
     var blobs: String { root + "/blobs/sha256" }
     var layers: String { root + "/layers" }
+    var partial: String { root + "/partial" }
     var temporary: String { root + "/tmp" }
     var scratch: String { root + "/scratch" }
     var references: String { root + "/references.json" }

@@ -21,6 +21,8 @@ public struct StoredImage: Sendable, Equatable {
         public let size: Int64
         /// The digest of its tar, uncompressed.
         public let diffID: Digest
+        /// Where else than in its registry it may be had: of layers that may not be passed on.
+        public let urls: [String]
     }
 
     /// All content, in bytes as stored.
@@ -64,7 +66,8 @@ public struct StoredImage: Sendable, Equatable {
             }
             return Layer(
                 digest: try Digest.parse(layer.digest, in: "image \(name)"), mediaType: layer.mediaType,
-                compression: compression, size: layer.size, diffID: try Digest.parse(diffID, in: "image \(name)"))
+                compression: compression, size: layer.size, diffID: try Digest.parse(diffID, in: "image \(name)"),
+                urls: layer.urls)
         }
         self.reference = reference
         self.manifestDigest = manifestDigest

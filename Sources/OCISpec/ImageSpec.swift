@@ -9,15 +9,19 @@ public struct Descriptor: Codable, Equatable, Sendable {
     public var size: Int64
     public var annotations: [String: String]
     public var platform: Platform?
+    /// Where the content may be had besides.
+    public var urls: [String]
 
     public init(
-        mediaType: String, digest: String, size: Int64, annotations: [String: String] = [:], platform: Platform? = nil
+        mediaType: String, digest: String, size: Int64, annotations: [String: String] = [:], platform: Platform? = nil,
+        urls: [String] = []
     ) {
         self.mediaType = mediaType
         self.digest = digest
         self.size = size
         self.annotations = annotations
         self.platform = platform
+        self.urls = urls
     }
 }
 

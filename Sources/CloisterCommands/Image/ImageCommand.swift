@@ -4,7 +4,8 @@ struct ImageCommand: CommandGroup {
         CommandConfiguration(
             "image", abstract: "Bring in, list and remove images.",
             subcommands: [
-                ImageLoadCommand.self, ImageListCommand.self, ImageInspectCommand.self, ImageRemoveCommand.self,
+                ImagePullCommand.self, ImageLoadCommand.self, ImageListCommand.self, ImageInspectCommand.self,
+                ImageRemoveCommand.self,
             ])
     }
 }

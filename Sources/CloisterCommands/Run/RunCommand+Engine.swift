@@ -28,7 +28,9 @@ extension RunCommand {
         let store = try Stores.images(configuration)
         let options = sandboxOptions(configuration, installation, store.location)
 
-        let image = try store.resolve(image)
+        let builder = SandboxLayerBuilder(
+            server: installation.server, stateDirectory: configuration.stateDirectory, options: options)
+        let image = try self.image(store, builder)
         var spec = try spec(image: image.config.config, id: id)
         if let size = screen?.size {
             spec.process?.consoleSize = RuntimeSpec.ConsoleSize(height: UInt32(size.rows), width: UInt32(size.columns))
@@ -36,10 +38,7 @@ extension RunCommand {
         Notices.emulation(options.accelerator)
         Notices.firstProbe(options.capabilityCache)
         let layers = try timings.measure("image and layers") {
-            try store.ensureLayers(
-                image,
-                builder: SandboxLayerBuilder(
-                    server: installation.server, stateDirectory: configuration.stateDirectory, options: options))
+            try store.ensureLayers(image, builder: builder)
         }
         let scratch = store.location.root + "/scratch"
         let disk = "\(scratch)/run-\(id).img"
@@ -70,6 +69,15 @@ extension RunCommand {
         if let format = self.timings { Output.error(try timings.render(format)) }
         let status = try result.get()
         if status != 0 { throw ExitCode(status) }
+    }
+
+    /// The image, from its registry where `--pull` says so; then its layers are unpacked as they come.
+    private func image(_ store: ImageStore, _ builder: SandboxLayerBuilder) throws -> StoredImage {
+        if pull != .always, let known = try store.find(image) { return known }
+        guard pull != .never, let reference = try? ImageReference(image) else { return try store.resolve(image) }
+        var options = ImageStore.PullOptions()
+        options.builder = builder
+        return try Pulls.pull(reference, store, options, .auto, plain: false).image
     }
 
     private func sandboxOptions(

@@ -33,6 +33,12 @@ struct RunCommand: Command {
     var user: String?
     @Option("entrypoint", value: "PROGRAM", help: "Replace the image's entry point; an empty one takes it away.")
     var entrypoint: String?
+    @Option(
+        "pull", value: "missing|always|never",
+        help:
+            "Whether to fetch the image from its registry: when it is not here, which is the default, always, or never."
+    )
+    var pull: PullPolicy = .missing
     @Option("h", "hostname", value: "NAME", help: "The container's host name; by default its name.")
     var hostname: Hostname?
     @Option("m", "memory", value: "BYTES", help: "Limit memory, e.g. 64m or 1g. Also sizes the virtual machine.")
@@ -69,7 +75,7 @@ struct RunCommand: Command {
         "timings", value: "table|json", ifBare: "table",
         help: "Print where the time went, on standard error at the end.")
     var timings: ListFormat?
-    @Argument("IMAGE", help: "The image to run: a name as `cloister image list` shows it.") var image: String
+    @Argument("IMAGE", help: "The image to run: a name, or an id as `cloister image list` shows it.") var image: String
     @Argument("COMMAND", help: "The command and its arguments, instead of the image's own.") var command: [String]
 
     /// Of `--memory`: what a small program needs to start at all, and Docker's own minimum.

@@ -1,8 +1,8 @@
 import CToml
 
 /// A TOML document as a flat list of values, in no order; keys within tables are joined by dots.
-struct TOMLDocument {
-    enum Value: Equatable {
+public struct TOMLDocument: Sendable {
+    public enum Value: Equatable, Sendable {
         case string(String)
         case integer(Int64)
         case float(Double)
@@ -12,21 +12,23 @@ struct TOMLDocument {
         case other
     }
 
-    struct Entry: Equatable {
-        var key: String
+    public struct Entry: Equatable, Sendable {
+        public var key: String
         /// From 1.
-        var line: UInt32
-        var value: Value
+        public var line: UInt32
+        public var value: Value
     }
 
-    struct ParseError: Error {
-        var line: UInt32
-        var reason: String
+    public struct ParseError: Error {
+        /// From 1.
+        public var line: UInt32
+        public var reason: String
     }
 
-    var entries: [Entry] = []
+    public private(set) var entries: [Entry] = []
 
-    init(_ bytes: [UInt8]) throws(ParseError) {
+    /// - Throws: `ParseError` where the bytes are not TOML.
+    public init(_ bytes: [UInt8]) throws(ParseError) {
         let parsed = bytes.withUnsafeBytes { ctoml_parse($0.bindMemory(to: CChar.self).baseAddress, $0.count) }
         guard let document = parsed else { throw ParseError(line: 1, reason: "there is not enough memory to read it") }
         defer { ctoml_free(document) }

@@ -1,0 +1,198 @@
+import Glibc
+import OCISpec
+import Registry
+import System
+
+/// What a person may be told of a pull.
+public enum PullEvent: Sendable, Equatable {
+    /// What the name led to, and the layers there are.
+    case resolved(Digest, layers: [StoredImage.Layer])
+    case layer(Digest, LayerProgress)
+
+    public enum LayerProgress: Sendable, Equatable {
+        /// It was in the store before.
+        case present
+        /// Another process is fetching it.
+        case waiting
+        /// Bytes that are here.
+        case fetched(Int64)
+        case done
+    }
+}
+
+extension ImageStore {
+    public struct PullOptions: Sendable {
+        public var registry = RegistryOptions()
+        /// Layers at once.
+        public var parallel = 3
+        /// Unpacks layers as they come; nil leaves that to the first run.
+        public var builder: (any LayerBuilder)?
+        public var progress: @Sendable (PullEvent) -> Void = { _ in }
+
+        public init() {}
+    }
+
+    public struct Pulled: Sendable {
+        public let image: StoredImage
+        /// Of what the name led to in the registry: an index, where the image is for several platforms.
+        public let digest: Digest
+        /// Whether the name led there before.
+        public let wasThere: Bool
+    }
+
+    /// Brings in an image from its registry; what is here already is not fetched again.
+    /// - Throws: `ImageError` or `RegistryError`. What came whole stays for the next attempt, and so does the beginning of
+    ///   what did not.
+    public func pull(_ reference: ImageReference, _ options: PullOptions) throws -> Pulled {
+        do {
+            let lock = try FileLock.acquire(location.lock, .shared)
+            defer { lock.release() }
+            let area = try TemporaryArea(location)
+            let registry = try Registry(reference.domain, options.registry)
+            let source = try RegistrySource(reference, try registry.session(), content)
+            guard let index = try source.document("index.json"),
+                var plan = try OCILayoutPlanner(source: source, note: note).plan(index).first
+            else { throw ImageError("\(source.path) holds no image") }
+            plan.references = [reference]
+            plan.source = source.digest
+            let fetch = PullFetch(store: self, registry: registry, repository: reference.path, options: options)
+            options.progress(.resolved(source.digest, layers: plan.image?.layers ?? []))
+            try fetch.run(plan.image?.layers ?? [])
+            let before = try References.read(location).images.first { $0.reference == reference.description }
+            let loaded = try publish([plan], area)
+            lock.release()
+            _ = try? collect(wait: false)
+            guard let manifestDigest = loaded.first?.manifestDigest else {
+                throw ImageError("\(source.path) holds no image")
+            }
+            return Pulled(
+                image: try resolve(reference.description), digest: source.digest,
+                wasThere: before?.descriptor.digest == manifestDigest.description)
+        } catch { throw ImageError.explaining(error, at: location.root, doing: "pulling \(reference.familiar)") }
+    }
+}
+
+/// The layers of one pull: some threads that fetch, and one that unpacks what they have fetched.
+private final class PullFetch: Sendable {
+    private let store: ImageStore
+    private let registry: Registry
+    private let repository: String
+    private let options: ImageStore.PullOptions
+    private let state = Guarded(State())
+
+    private struct State {
+        var wanted: [StoredImage.Layer] = []
+        var fetching = 0
+        /// Here, and not yet unpacked.
+        var fresh: [StoredImage.Layer] = []
+        var isUnpacking = false
+        var failure: (any Error)?
+    }
+
+    /// An attempt that brought less than this counts as one that failed.
+    private static let progressInBytes: Int64 = 1 << 20
+
+    init(store: ImageStore, registry: Registry, repository: String, options: ImageStore.PullOptions) {
+        self.store = store
+        self.registry = registry
+        self.repository = repository
+        self.options = options
+    }
+
+    func run(_ layers: [StoredImage.Layer]) throws {
+        var seen: Set<Digest> = []
+        let distinct = layers.filter { seen.insert($0.digest).inserted }
+        let missing = distinct.filter { !store.content.has($0.digest, size: $0.size) }
+        try store.checkRoom(for: missing.reduce(0) { $0 + $1.size }, "layers of \(repository)")
+        for layer in distinct where store.content.has(layer.digest, size: layer.size) {
+            options.progress(.layer(layer.digest, .present))
+        }
+        let threads = min(max(options.parallel, 1), missing.count)
+        state.withLock {
+            $0.wanted = missing
+            $0.fresh = distinct.filter { layer in !missing.contains { $0.digest == layer.digest } }
+            $0.fetching = threads
+            $0.isUnpacking = options.builder != nil
+        }
+        for number in 0..<threads { Thread.start("pull-\(number)") { self.fetchAll() } }
+        if let builder = options.builder { Thread.start("pull-unpack") { self.unpackAll(builder) } }
+        // Without a timeout the wait ends with a value alone.
+        _ = state.wait { $0.fetching == 0 && !$0.isUnpacking ? true : nil }
+        if let failure = state.withLock({ $0.failure }) { throw failure }
+    }
+
+    private func fetchAll() {
+        do {
+            var session: Session?
+            while let layer = state.withLock({ $0.failure == nil && !$0.wanted.isEmpty ? $0.wanted.removeFirst() : nil }
+            ) {
+                let own = try session ?? registry.session()
+                session = own
+                try fetch(layer, own)
+                state.withLock { $0.fresh.append(layer) }
+            }
+        } catch { fail(error) }
+        state.withLock { $0.fetching -= 1 }
+    }
+
+    /// The first failure is what the pull fails with; the others follow from it.
+    private func fail(_ error: any Error) { state.withLock { $0.failure = $0.failure ?? error } }
+
+    private func fetch(_ layer: StoredImage.Layer, _ session: Session) throws {
+        let beginning = try PartialBlob.begin(layer.digest, size: layer.size, in: store.content) {
+            options.progress(.layer(layer.digest, .waiting))
+        }
+        guard case .fetch(let blob) = beginning else { return options.progress(.layer(layer.digest, .done)) }
+        while true {
+            try fill(blob, layer, session)
+            let resumed = blob.resumed > 0
+            if try blob.finish(in: store.content) { break }
+            // What an earlier attempt left may be what is wrong.
+            guard resumed else {
+                throw ImageError(
+                    "layer \(layer.digest) is damaged in \(registry.domain)/\(repository): its content has another digest"
+                )
+            }
+        }
+        options.progress(.layer(layer.digest, .done))
+    }
+
+    private func fill(_ blob: PartialBlob, _ layer: StoredImage.Layer, _ session: Session) throws {
+        var attempt = 0
+        options.progress(.layer(layer.digest, .fetched(blob.size)))
+        while blob.size < blob.expectedSize {
+            let before = blob.size
+            do {
+                try session.blob(repository, layer.digest.description, from: before, urls: layer.urls) { [self] in
+                    try blob.accept($0, $1)
+                    options.progress(.layer(layer.digest, .fetched(blob.size)))
+                    if state.withLock({ $0.failure != nil }) { throw ImageError("the pull was given up") }
+                }
+                guard blob.size < blob.expectedSize else { return }
+                throw RegistryError(
+                    .temporary(after: nil),
+                    "layer \(layer.digest.short) ended after \(blob.size) of \(blob.expectedSize) bytes")
+            } catch let error as RegistryError {
+                if blob.size - before >= Self.progressInBytes { attempt = 0 }
+                guard try session.pause(after: error, attempt: attempt) else { throw error }
+                attempt += 1
+            }
+        }
+    }
+
+    private func unpackAll(_ builder: any LayerBuilder) {
+        do {
+            while true {
+                let batch = state.wait { state -> [StoredImage.Layer]? in
+                    if state.failure != nil { return [] }
+                    if state.fresh.isEmpty { return state.fetching == 0 ? [] : nil }
+                    defer { state.fresh = [] }
+                    return state.fresh
+                }
+                guard let batch, !batch.isEmpty else { break }
+                _ = try store.unpack(batch, builder: builder)
+            }
+        } catch { fail(error) }
+        state.withLock { $0.isUnpacking = false }
+    }
+}
