@@ -48,6 +48,9 @@ final class HTTPClient {
         case other(String)
     }
 
+    /// Thrown by whoever takes a body: what came is enough, and the transfer ends there.
+    struct Enough: Error {}
+
     private let client: OpaquePointer
 
     static let connectSeconds = 30
@@ -106,13 +109,14 @@ final class HTTPClient {
     /// - Parameters:
     ///   - sent: told how much of the request's body is gone.
     ///   - body: gets the answer's body as it comes; what it throws ends the transfer.
-    /// - Throws: `Failure`, or what `body` threw.
+    /// - Throws: `Failure`, or what `body` threw but `Enough`.
     func perform(
         _ request: HTTPRequest, sent: @escaping (Int64) -> Void = { _ in },
         body: @escaping (HTTPHead, UnsafeRawBufferPointer) throws -> Void
     ) throws -> HTTPHead {
         let exchange = Exchange(body, sent)
         let result = withExtendedLifetime(exchange) { perform(request, exchange) }
+        if exchange.thrown is Enough { return exchange.head }
         if let thrown = exchange.thrown { throw thrown }
         let message = withUnsafeBytes(of: result.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         switch result.outcome {

@@ -132,7 +132,7 @@ public final class Session {
             request.tls = isOurs ? endpoint.tls : TLSOptions(authorities: endpoint.tls.authorities)
             let collected = ErrorText(limit: Self.longestErrorInBytes)
             let head = try client.perform(request, sent: sent) { head, bytes in
-                if (200..<300).contains(head.status) { try sink(head, bytes) } else { collected.append(bytes) }
+                if (200..<300).contains(head.status) { try sink(head, bytes) } else { try collected.append(bytes) }
             }
             guard [301, 302, 303, 307, 308].contains(head.status), let location = head.first("location") else {
                 return (head, collected.bytes)
@@ -169,6 +169,9 @@ public final class Session {
         var bytes: [UInt8] = []
         let limit: Int
         init(limit: Int) { self.limit = limit }
-        func append(_ more: UnsafeRawBufferPointer) { bytes += more.prefix(limit - bytes.count) }
+        func append(_ more: UnsafeRawBufferPointer) throws(HTTPClient.Enough) {
+            bytes += more.prefix(limit - bytes.count)
+            if bytes.count == limit { throw HTTPClient.Enough() }
+        }
     }
 }
