@@ -79,11 +79,15 @@ public struct HostCgroup: Equatable, Sendable {
         }
     }
 
-    /// Removes the directories that a `record` lists, once no process is left in them; those above stay, as they may be
-    /// others'. Does nothing without a record.
-    public static func removeRecorded(_ record: String) {
+    /// Removes the directories that a `record` lists; those above stay, as they may be others'. Does nothing without a
+    /// record. A process is still in its cgroup for a moment after its files are closed, and so after others take it for
+    /// gone; version 1 tells nobody when it has left.
+    public static func removeRecorded(_ record: String, patience: Duration = .seconds(2)) {
         guard let text = try? Files.readText(record) else { return }
-        for directory in text.split(separator: "\n") { rmdir(String(directory)) }
+        let deadline = Clock.monotonic + patience
+        for directory in text.split(separator: "\n").map(String.init) {
+            while rmdir(directory) != 0, errno == EBUSY, Clock.monotonic < deadline { usleep(5000) }
+        }
     }
 
     private var isSystemds: Bool { components.contains { $0.hasSuffix(".slice") } }
