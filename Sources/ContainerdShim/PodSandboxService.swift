@@ -25,10 +25,7 @@ final class PodSandboxService: Sendable {
             .on(PodSandboxAPI.wait) { _ in self.wait() },
             .on(PodSandboxAPI.status) { _ in self.status() },
             .on(PodSandboxAPI.ping) { _ in Empty() },
-            .on(PodSandboxAPI.shutdown) { _ in
-                self.tasks.endSoon()
-                return Empty()
-            },
+            .on(PodSandboxAPI.shutdown, then: { _ in self.tasks.end() }) { _ in Empty() },
         ]
     }
 

@@ -44,7 +44,7 @@ final class TaskService: Sendable {
             both(TaskAPI.closeIO) { try self.closeIO($0) },
             both(TaskAPI.delete) { try self.delete($0) },
             both(TaskAPI.connect) { try self.connect($0) },
-            both(TaskAPI.shutdown) { self.shutdown($0) },
+            both(TaskAPI.shutdown, then: { self.shutdown($0) }) { _ in Empty() },
             both(TaskAPI.pids) { try self.pids($0) },
             both(TaskAPI.pause) { try self.pause($0) },
             both(TaskAPI.resume) { try self.resume($0) },
@@ -58,9 +58,10 @@ final class TaskService: Sendable {
 
     /// The same method under both names of the service.
     private func both<Request, Response>(
-        _ rpc: RPC<Request, Response>, _ body: @escaping @Sendable (Request) throws -> Response
+        _ rpc: RPC<Request, Response>, then: (@Sendable (Request) -> Void)? = nil,
+        _ body: @escaping @Sendable (Request) throws -> Response
     ) -> [Handler] {
-        [.on(rpc, body), .on(RPC<Request, Response>(TaskAPI.version3, rpc.method), body)]
+        [.on(rpc, then: then, body), .on(RPC<Request, Response>(TaskAPI.version3, rpc.method), then: then, body)]
     }
 
     func process(_ request: TaskProcess) throws(SandboxError) -> ContainerProcess {
@@ -244,18 +245,15 @@ final class TaskService: Sendable {
     }
 
     /// With containerd, the server ends once it has no container: a pod's containers share it.
-    private func shutdown(_ request: ShutdownRequest) -> Empty {
+    private func shutdown(_ request: ShutdownRequest) {
         guard containerd != nil else { service.end() }
-        if request.now || tasks.count == 0 && pod == nil { endSoon() }
-        return Empty()
+        if request.now || tasks.count == 0 && pod == nil { end() }
     }
 
     /// Ends the server once containerd has been told everything.
-    func endSoon() {
-        Thread.start("shutdown") { [self] in
-            events.flush(timeout: .seconds(5))
-            service.end()
-        }
+    func end() -> Never {
+        events.flush(timeout: .seconds(5))
+        service.end()
     }
 }
 

@@ -6,18 +6,23 @@ import System
 public struct Handler: Sendable {
     let service: String
     let method: String
-    let run: @Sendable ([UInt8]) throws -> [UInt8]
+    let run: @Sendable ([UInt8]) throws -> (payload: [UInt8], then: (@Sendable () -> Void)?)
 
     /// Decodes, handles, encodes. What `body` throws reaches the caller as an `RPCError`.
+    /// - Parameter then: called once the answer has been written, or cannot be; not after what `body` throws. For what ends
+    ///   the process: a caller that gets no answer takes that for a failure.
     public static func on<Request, Response>(
-        _ rpc: RPC<Request, Response>, _ body: @escaping @Sendable (Request) throws -> Response
+        _ rpc: RPC<Request, Response>, then: (@Sendable (Request) -> Void)? = nil,
+        _ body: @escaping @Sendable (Request) throws -> Response
     ) -> Handler {
         Handler(service: rpc.service, method: rpc.method) { payload in
             let request: Request
             do { request = try Request(decoding: payload) } catch {
                 throw RPCError(.invalidArgument, "\(rpc.method): request cannot be read: \(error)")
             }
-            return try body(request).encoded()
+            let answer = try body(request).encoded()
+            guard let then else { return (answer, nil) }
+            return (answer, { then(request) })
         }
     }
 }
@@ -67,10 +72,11 @@ public final class Server: Sendable {
                 return true
             }
             Thread.start("ttrpc-call") {
-                let answer = self.answer(frame.body)
+                let (answer, then) = self.answer(frame.body)
                 let response = Frame(stream: frame.stream, kind: Frame.Kind.response.rawValue, body: answer.encoded())
                 // A peer that has gone does not hear the answer; there is nobody else to tell.
                 if let bytes = try? response.bytes() { writing.withLock { _ in try? connection.writeAll(bytes) } }
+                then?()
                 underWay.withLock { $0 -= 1 }
             }
         }
@@ -78,8 +84,9 @@ public final class Server: Sendable {
         _ = shutdown(connection.raw, Int32(SHUT_RDWR))
     }
 
-    private func answer(_ body: [UInt8]) -> WireResponse {
+    private func answer(_ body: [UInt8]) -> (WireResponse, then: (@Sendable () -> Void)?) {
         var response = WireResponse()
+        var then: (@Sendable () -> Void)?
         do {
             let request: WireRequest
             do { request = try WireRequest(decoding: body) } catch {
@@ -89,11 +96,11 @@ public final class Server: Sendable {
                 throw RPCError(
                     .unimplemented, "method \(request.method) of service \(request.service) is not implemented")
             }
-            response.payload = try handler.run(request.payload)
+            (response.payload, then) = try handler.run(request.payload)
         } catch {
             response.status = WireStatus(error as? RPCError ?? mapError(error))
         }
-        return response
+        return (response, then)
     }
 }
 

@@ -53,6 +53,22 @@ private let missing = RPC<Text, Text>("test.Service", "Missing")
         #expect(error?.code == .unimplemented)
     }
 
+    /// Whoever is told to end may do so at once: the answer is on its way.
+    @Test func whatComesThenComesAfterTheAnswer() throws {
+        let (ours, theirs) = try makeSocketPair()
+        let server = Server([
+            .on(echo, then: { _ in _ = shutdown(theirs.raw, Int32(SHUT_RDWR)) }) { $0 },
+            .on(fail, then: { _ in Issue.record("nothing comes after an error") }) { _ in
+                throw RPCError(.aborted, "no")
+            },
+        ])
+        Thread.start("server") { server.serve(connection: theirs) }
+        let client = Client(ours)
+        #expect(throws: RPCError.self) { try client.call(fail, Text("first")) }
+        #expect(try client.call(echo, Text("last words")) == Text("last words"))
+        #expect(throws: (any Error).self) { try client.call(echo, Text("too late")) }
+    }
+
     @Test func aSlowCallHoldsUpNoOther() throws {
         let client = try connect().client
         let answered = Guarded<Text?>(nil)

@@ -1,4 +1,5 @@
-"""containerd, Debian's unless told otherwise, started on a root, state and socket of the tests' own, with the runtimes runc and cloister."""
+"""containerd, Debian's unless told otherwise, started on a root, state and socket of the tests' own, with the runtimes runc
+and cloister."""
 
 import json
 import os
@@ -11,15 +12,20 @@ from descriptors import Messages, Service, connect
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 #: Where containerd, ctr and runc's shim are. Another directory tries another version: CLOISTER_CONTAINERD=/…/usr/bin.
-PROGRAMS = os.environ.get("CLOISTER_CONTAINERD", "/usr/bin")
+OTHER = os.environ.get("CLOISTER_CONTAINERD")
+PROGRAMS = OTHER or "/usr/bin"
+#: e.g. `1.6.20~ds1`.
+VERSION = subprocess.run([f"{PROGRAMS}/containerd", "--version"], capture_output=True, check=True, text=True).stdout.split()[2]
 #: Carries the descriptors of CRI, which every version speaks.
 DESCRIBED = "/usr/bin/containerd"
 CNI = "/usr/lib/cni"
 PAUSE = "docker.io/library/cloister-pause:1"
 #: Runtime handlers of CRI, and the runtime types behind them.
 TYPES = {"runc": "io.containerd.runc.v2", "cloister": "io.containerd.cloister.v2"}
-#: A handler whose pods containerd 2 makes by Cloister's Sandbox service.
-BY_SANDBOX_SERVICE = "cloister-sandboxes"
+#: The handler whose pods containerd makes by Cloister's Sandbox service, which it does from 2 on.
+BY_SANDBOX_SERVICE = "sandboxes"
+if int(VERSION.lstrip("v").split(".")[0]) >= 2:
+    TYPES[BY_SANDBOX_SERVICE] = TYPES["cloister"]
 BRIDGE, SUBNET, GATEWAY = "crt0", "10.88.77.0/24", "10.88.77.1"
 SUBNET6, GATEWAY6 = "fd00:77::/64", "fd00:77::1"
 
@@ -44,12 +50,13 @@ default_runtime_name = "runc"
 [plugins."{runtime}".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 [plugins."{runtime}".cni]
-bin_dir = "{cni}"
+{plugins}
 conf_dir = "{directory}/cni"
 """
 LAYOUTS = {
-    2: {"runtime": "io.containerd.grpc.v1.cri", "images": "", "more": f'sandbox_image = "{PAUSE}"\nstats_collect_period = 1'},
-    3: {"runtime": "io.containerd.cri.v1.runtime", "more": "", "images": f"""
+    2: {"runtime": "io.containerd.grpc.v1.cri", "images": "", "plugins": f'bin_dir = "{CNI}"',
+        "more": f'sandbox_image = "{PAUSE}"\nstats_collect_period = 1'},
+    3: {"runtime": "io.containerd.cri.v1.runtime", "more": "", "plugins": f'bin_dirs = ["{CNI}"]', "images": f"""
 [plugins."io.containerd.cri.v1.images"]
 stats_collect_period = 1
 [plugins."io.containerd.cri.v1.images".pinned_images]
@@ -82,18 +89,13 @@ class Containerd:
         self.configure()
         self.environment = dict(
             os.environ, PATH=f"{PROGRAMS}:{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))
-        #: e.g. `1.6.20~ds1`.
-        self.version = subprocess.run(
-            [f"{PROGRAMS}/containerd", "--version"], capture_output=True, check=True, text=True).stdout.split()[2]
-        #: Whether it makes pods by a shim's Sandbox service if told to.
-        self.knows_sandboxes = int(self.version.split(".")[0]) >= 2
         self.write_configuration()
 
     def write_configuration(self):
         """containerd's: what the tests need, and the lines that `cloister containerd config` prints for it."""
-        layout = 3 if self.knows_sandboxes else 2
+        layout = 3 if BY_SANDBOX_SERVICE in TYPES else 2
         path = self.directory / "config.toml"
-        path.write_text(CONFIGURATION.format(version=layout, directory=self.directory, cni=CNI, **LAYOUTS[layout]))
+        path.write_text(CONFIGURATION.format(version=layout, directory=self.directory, **LAYOUTS[layout]))
 
         def add(name, *more):
             printed = subprocess.run(
@@ -103,7 +105,7 @@ class Containerd:
                 file.write("\n".join([printed, *more, ""]))
         # All annotations, for tests of those that Cloister does not allow.
         add("cloister", 'pod_annotations = ["io.cloister.*"]')
-        if self.knows_sandboxes:
+        if BY_SANDBOX_SERVICE in TYPES:
             add(BY_SANDBOX_SERVICE, 'sandboxer = "shim"')
 
     def configure(self, **more):

@@ -17,7 +17,7 @@ class Stream:
 
     def __init__(self, connection, number):
         self.connection, self.number = connection, number
-        self.received, self.changed, self.ended = bytearray(), threading.Condition(), False
+        self.received, self.changed, self.ended, self.was_reset = bytearray(), threading.Condition(), False, False
 
     def send(self, data):
         for place in range(0, len(data), 32768):
@@ -106,6 +106,7 @@ class Connection:
                     with self.lock:
                         self.send_control(PING, body)
                 elif kind == RST_STREAM and (stream := self.streams.get(struct.unpack(">I", body[:4])[0])):
+                    stream.was_reset = True
                     stream.feed(b"", True)
                 elif kind == GOAWAY:
                     break

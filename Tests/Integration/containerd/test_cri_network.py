@@ -82,7 +82,8 @@ def test_port_forward(cri):
         assert b"hello from forwarded" in data.read_to_end()
         assert errors.read_to_end() == b""
     data, errors = forward.open(9)
-    assert errors.read_to_end() != b"", "nobody listens there"
+    # Later versions of Kubernetes' library say by the streams' end that a connection was reset.
+    assert errors.read_to_end() != b"" or errors.was_reset, "nobody listens there"
     forward.close()
 
 

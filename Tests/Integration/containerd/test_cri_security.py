@@ -6,6 +6,7 @@ import os
 import pytest
 
 from cri import CONTAINER, NODE, POD, RSHARED, TARGET, refused, until
+from daemon import BY_SANDBOX_SERVICE
 
 CAPABILITIES = "grep CapEff /proc/self/status | cut -f2"
 NET_ADMIN, NET_RAW, CHOWN = 1 << 12, 1 << 13, 1 << 0
@@ -150,14 +151,16 @@ def test_privileged_devices(cri, handler):
     pod = cri.pod(security={"privileged": True})
     container = pod.container("sleep 600", security={"privileged": True})
     has_kvm = container.exec_sync("test -e /dev/kvm", check=None).exit_code == 0
-    if handler == "cloister":
+    if handler != "runc":
         assert not has_kvm
     else:
         assert has_kvm == os.path.exists("/dev/kvm")
 
 
 def test_host_network_is_given_or_refused(cri, handler):
-    if handler == "cloister":
+    if handler == BY_SANDBOX_SERVICE:
+        pytest.skip("containerd 2.1 crashes before it asks the shim: github.com/containerd/containerd/issues/12983")
+    if handler != "runc":
         with refused("network"):
             cri.pod(namespaces={"network": NODE}, hostname="")
     else:
@@ -166,7 +169,7 @@ def test_host_network_is_given_or_refused(cri, handler):
 
 
 def test_host_pid_is_given_or_refused(cri, handler):
-    if handler == "cloister":
+    if handler != "runc":
         with refused("PID", "pid", "process"):
             cri.pod(namespaces={"pid": NODE})
     else:
@@ -175,7 +178,7 @@ def test_host_pid_is_given_or_refused(cri, handler):
 
 
 def test_host_ipc_is_given_or_refused(cri, handler):
-    if handler == "cloister":
+    if handler != "runc":
         with refused("IPC", "ipc"):
             cri.pod(namespaces={"ipc": NODE})
     else:
@@ -187,7 +190,7 @@ def test_bidirectional_propagation_is_given_or_refused(inside, tmp_path, handler
     volume = tmp_path / "volume"
     volume.mkdir()
     (volume / "sub").mkdir()
-    if handler == "cloister":
+    if handler != "runc":
         with refused("rshared", "shared", "ropagation"):
             inside.container("true", mounts=[(volume, "/volume", False, RSHARED)]).wait()
     else:

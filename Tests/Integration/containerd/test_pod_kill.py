@@ -92,7 +92,7 @@ def test_while_it_runs(cri, victim, which):
     strike(victim())
     until(lambda: container.state == EXITED, "the container's end", NOTICE_SECONDS)
     assert container.status.exit_code != 0
-    if cri.handler == "cloister":
+    if cri.handler != "runc":
         until(lambda: pod.state == NOT_READY, "the pod's end", NOTICE_SECONDS)
     container.remove()
     pod.remove()
