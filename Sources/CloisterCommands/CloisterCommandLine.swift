@@ -63,8 +63,9 @@ struct RootCommand: CommandGroup {
         CommandConfiguration(
             "cloister", abstract: "Runs containers, each in a virtual machine of its own with its own Linux kernel.",
             subcommands: [
-                RunCommand.self, ImagePullCommand.self, ImageCommand.self, LoginCommand.self, LogoutCommand.self,
-                ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
+                RunCommand.self, ImagePullCommand.self, ImageListCommand<ImagesSpelling>.self,
+                ImageRemoveCommand<RmiSpelling>.self, ImageCommand.self, SystemCommand.self, LoginCommand.self,
+                LogoutCommand.self, ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
             ])
     }
 }

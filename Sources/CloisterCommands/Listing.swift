@@ -64,6 +64,14 @@ enum Human {
         return "long ago"
     }
 
+    /// Others' words, which must not steer the terminal. - Parameter width: what is longer is cut.
+    static func printable(_ text: String, width: Int? = nil) -> String {
+        let safe = String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
+        guard let width, safe.count > width else { return safe }
+        return safe.prefix(width - 1) + "…"
+    }
+
     /// e.g. `12.3 ms`.
     static func milliseconds(_ duration: Duration) -> String {
         let tenths = duration.components.seconds * 10_000 + duration.components.attoseconds / 100_000_000_000_000

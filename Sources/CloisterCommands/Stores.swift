@@ -5,7 +5,9 @@ import ImageStore
 enum Stores {
     /// The image store: `$CLOISTER_DATA`, else the configuration's, else the standard one.
     static func images(_ configuration: Configuration) throws -> ImageStore {
-        try ImageStore(location(configuration)) { Output.error("cloister: \($0)\n") }
+        try ImageStore(location(configuration), limitInBytes: configuration.imageStoreLimitInBytes) {
+            Output.error("cloister: \($0)\n")
+        }
     }
 
     static func location(_ configuration: Configuration) throws -> StoreLocation {

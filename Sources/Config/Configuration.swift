@@ -19,6 +19,8 @@ public struct Configuration: Equatable, Sendable {
     public var stateDirectory: String
     /// nil: the image store's own choice.
     public var imageDirectory: String?
+    /// What the image store may take when more is brought in; nil for no limit.
+    public var imageStoreLimitInBytes: Int64?
     /// nil: the one found where distributions put it.
     public var virtiofsd: String?
     /// Those of `PodAnnotations.allowable` that pods may have.

@@ -81,6 +81,15 @@ public struct ConfigurationKey: Sendable {
             "image_directory", "`/var/lib/cloister`; for others `$XDG_DATA_HOME/cloister` or `~/.local/share/cloister`",
             "Holds images and their unpacked layers. CLOISTER_DATA in the environment comes before it."
         ) { path, it in it.imageDirectory = path },
+        ConfigurationKey(
+            name: "image_store_limit", standard: "no limit",
+            help: "What images and their unpacked layers may take; a pull or load that goes beyond is refused.",
+            accepts: "a size like \"20g\""
+        ) { value, configuration in
+            guard case .string(let text) = value, let size = ByteSize(text), size.bytes > 0 else { return false }
+            configuration.imageStoreLimitInBytes = Int64(clamping: size.bytes)
+            return true
+        },
         path(
             "virtiofsd", "the one of the distribution",
             "Serves a pod's files to its guest; only containerd's pods need it."

@@ -18,6 +18,25 @@ struct ContentStore: Sendable {
         return stat(location.blob(digest), &info) == 0 ? Int64(info.st_size) : nil
     }
 
+    /// What the content hashes to, all of it read. - Throws: `SystemError`.
+    func actualDigest(_ digest: Digest) throws -> Digest {
+        let file = try FileDescriptor.open(location.blob(digest), O_RDONLY)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+        defer { buffer.deallocate() }
+        let hasher = SHA256()
+        while true {
+            let count = try file.read(into: buffer)
+            if count == 0 { return hasher.finish() }
+            hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
+    /// Whether it is there and is not what its name says.
+    func isDamaged(_ digest: Digest) -> Bool {
+        guard let actual = try? actualDigest(digest) else { return false }
+        return actual != digest
+    }
+
     /// A document from the store, its digest checked again: disks rot, and it is small.
     func document(_ digest: Digest, what: String) throws -> [UInt8] {
         let bytes: [UInt8]

@@ -42,7 +42,7 @@ extension ImageStore {
             let loaded = try publish(plans, area)
             lock.release()
             // Names may have moved from older images. Not worth waiting for.
-            _ = try? collect(wait: false)
+            _ = try? collect()
             return loaded
         } catch { throw ImageError.explaining(error, at: location.root, doing: "loading \(path)") }
     }
@@ -70,7 +70,8 @@ extension ImageStore {
         var wanted: [String: LoadPlan.Layer] = [:]
         var needed: Int64 = 0
         for layer in plans.flatMap(\.layers) where wanted[layer.piece] == nil {
-            if content.has(layer.expected, size: layer.expectedSize) { continue }
+            // Read whole: what rotted since it came is replaced now that there is another.
+            if content.has(layer.expected, size: layer.expectedSize), !content.isDamaged(layer.expected) { continue }
             guard let size = try source.size(of: layer.piece) else {
                 throw ImageError("\(source.path) lacks layer \(layer.expected); copy or save the image again")
             }
@@ -137,6 +138,15 @@ extension ImageStore {
 
     func checkRoom(for bytes: Int64, _ path: String) throws {
         var info = statvfs()
+        if bytes > 0, let limit = limitInBytes {
+            let kept = try contentInBytes()
+            guard kept + bytes <= limit else {
+                throw ImageError(
+                    "\(path) does not fit the image store: \(humanSize(bytes)) to come and \(humanSize(kept)) there are "
+                        + "more than image_store_limit, \(humanSize(limit)); remove images with \"cloister image prune -a\" "
+                        + "or raise it")
+            }
+        }
         guard bytes > 0, statvfs(location.root, &info) == 0 else { return }
         let free = Int64(
             clamping: UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize)).partialValue)

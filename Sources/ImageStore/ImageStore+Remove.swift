@@ -12,60 +12,69 @@ extension ImageStore {
     public func remove(_ text: String) throws -> [String] {
         let found = try entry(text)
         let byName = (try? ImageReference(text))?.description == found.reference && found.reference != nil
-        let removed: [String] = try References.update(location) { references in
+        let removed: [String] = try References.update(location, frees: true) { references in
             let gone = references.images.filter {
                 byName ? $0.reference == found.reference : $0.descriptor.digest == found.descriptor.digest
             }
             references.images.removeAll { gone.contains($0) }
             return gone.map { $0.reference ?? $0.descriptor.digest }
         }
-        try collect(wait: true)
+        try collect()
         return removed
     }
 
     /// What a pull left unfinished is kept for so long.
-    private static let longestPauseOfAPullInSeconds: Int64 = 24 * 60 * 60
+    public static let longestPauseOfAPullInSeconds: Int64 = 24 * 60 * 60
 
-    /// Removes content that no image names, layer disks that none uses, and what crashes left behind.
-    /// - Parameter wait: whether to wait for loads and builds under way; else they make this do nothing.
-    /// - Returns: bytes of content removed.
+    /// Removes content that no image names, layer disks that none uses, and what crashes left behind. While others add to
+    /// the store it leaves them word instead, and the last of them does it: nobody waits for somebody's pull.
+    /// - Parameters:
+    ///   - wait: whether to wait for them after all.
+    ///   - pauseInSeconds: how long an unfinished pull may have stood still.
+    /// - Returns: bytes removed; nil when it is left to others.
     @discardableResult
-    public func collect(wait: Bool = true) throws -> Int64 {
-        var held = try FileLock.tryAcquire(location.lock, .exclusive)
-        if held == nil {
-            guard wait else { return 0 }
-            note("waiting for another image to be loaded or unpacked")
-            held = try FileLock.acquire(location.lock, .exclusive)
-        }
-        defer { held?.release() }
+    public func collect(
+        wait: Bool = false, pauseInSeconds: Int64 = longestPauseOfAPullInSeconds
+    ) throws -> Int64? {
+        var freed: Int64?
+        repeat {
+            var held = try FileLock.tryAcquire(location.lock, .exclusive)
+            if held == nil {
+                // Who holds the lock looks for this after letting go; who did so just before, by the second attempt.
+                try? Files.write(location.collection, [], mode: 0o644)
+                held =
+                    wait
+                    ? try FileLock.acquire(location.lock, .exclusive)
+                    : try FileLock.tryAcquire(location.lock, .exclusive)
+            }
+            guard let held else { return freed }
+            defer { held.release() }
+            freed = (freed ?? 0) + (try collectAlone(pauseInSeconds))
+        } while isCollectionWanted
+        return freed
+    }
 
-        var blobs: Set<String> = []
-        var disks: Set<String> = []
-        for entry in try References.read(location).images {
-            guard let manifestDigest = Digest(entry.descriptor.digest) else { continue }
-            blobs.insert(manifestDigest.hex)
+    /// Whether somebody left word that there is something to collect.
+    var isCollectionWanted: Bool { Files.exists(location.collection) }
+
+    /// The caller holds the store's lock alone.
+    func collectAlone(_ pauseInSeconds: Int64) throws -> Int64 {
+        // Before the names are read: who asks from now on may have changed them.
+        if unlink(location.collection) != 0, errno != ENOENT { throw SystemError("unlink", location.collection) }
+        let needed: NeededContent
+        do { needed = try self.needed(by: try References.read(location).images) } catch let error as ImageError {
             // An unreadable manifest keeps what it may name: removing it on a guess would be worse than keeping it.
-            let manifest: ImageManifest
-            do {
-                manifest = try OCIJSON.decode(
-                    ImageManifest.self, from: content.document(manifestDigest, what: "manifest"))
-            } catch {
-                note("nothing was collected: \(error)")
-                return 0
-            }
-            for descriptor in [manifest.config] + manifest.layers {
-                if let digest = Digest(descriptor.digest) { blobs.insert(digest.hex) }
-            }
-            if let image = try? image(entry) { disks.formUnion(image.layers.map(\.diffID.hex)) }
+            note("nothing was collected: \(error)")
+            return 0
         }
         var freed: Int64 = 0
-        for name in try Files.list(location.blobs) where !blobs.contains(name) {
+        for name in try Files.list(location.blobs) where !needed.blobs.contains(name) {
             var info = stat()
             let path = "\(location.blobs)/\(name)"
             if lstat(path, &info) == 0, unlink(path) == 0 { freed += Int64(info.st_size) }
         }
-        freed += try LayerCache(location, note: note).collect(keeping: disks)
-        try PartialBlob.collect(location, olderThan: Self.longestPauseOfAPullInSeconds)
+        if let disks = needed.disks { freed += try LayerCache(location, note: note).collect(keeping: disks) }
+        try PartialBlob.collect(location, olderThan: pauseInSeconds)
         for name in try Files.list(location.temporary) {
             let path = "\(location.temporary)/\(name)"
             // Whoever is alive holds the lock inside.

@@ -7,13 +7,18 @@ import System
 public final class ImageStore: Sendable {
     public let location: StoreLocation
     let content: ContentStore
+    let limitInBytes: Int64?
     /// Told what takes long or was decided for the person, one line each.
     let note: @Sendable (String) -> Void
 
     /// Opens the store, making its directories where they are missing.
     /// - Throws: `ImageError` or `SystemError` when they cannot be made.
-    public init(_ location: StoreLocation, note: @escaping @Sendable (String) -> Void = { _ in }) throws {
+    /// - Parameter limitInBytes: how much content and layer disks may occupy when more is brought in; nil for no limit.
+    public init(
+        _ location: StoreLocation, limitInBytes: Int64? = nil, note: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws {
         self.location = location
+        self.limitInBytes = limitInBytes
         self.note = note
         content = ContentStore(location: location)
         do {
@@ -25,6 +30,7 @@ public final class ImageStore: Sendable {
                 try Files.makeDirectories(directory, mode: 0o755)
                 chmod(directory, 0o755)
             }
+            References.keepReserve(location)
         } catch { throw ImageError.explaining(error, at: location.root, doing: "opening the image store") }
     }
 
@@ -46,6 +52,9 @@ public final class ImageStore: Sendable {
     /// The image of a name or id; nil when there is none.
     /// - Throws: `ImageError` for a name that is none, or several images that begin alike.
     public func find(_ text: String) throws -> StoredImage? { try findEntry(text).map { try image($0) } }
+
+    /// Whether there is an image of a name or id, readable or not.
+    public func isThere(_ text: String) throws -> Bool { try findEntry(text) != nil }
 
     func entry(_ text: String) throws -> References.Entry {
         if let found = try findEntry(text) { return found }
@@ -83,7 +92,7 @@ public final class ImageStore: Sendable {
         return nil
     }
 
-    private func manifest(_ entry: References.Entry) throws -> ImageManifest {
+    func manifest(_ entry: References.Entry) throws -> ImageManifest {
         let digest = try Digest.parse(entry.descriptor.digest, in: "the store's list of images")
         return try OCIJSON.decode(ImageManifest.self, from: content.document(digest, what: "manifest"))
     }

@@ -1,3 +1,4 @@
+import Glibc
 import OCISpec
 import Storage
 import System
@@ -54,6 +55,8 @@ extension ImageStore {
             let lock = try FileLock.acquire(location.lock, .shared)
             defer { lock.release() }
             disks.merge(try unpack(missing, builder: builder)) { $1 }
+            lock.release()
+            if isCollectionWanted { _ = try? collect() }
         }
         var seen: Set<Digest> = []
         return try image.layers.reversed().filter { seen.insert($0.diffID).inserted }.reversed().map { layer in
@@ -84,20 +87,37 @@ extension ImageStore {
         let jobs = try ordered.map { slot in
             guard content.has(slot.layer.digest, size: slot.layer.size) else {
                 throw ImageError(
-                    "layer \(slot.layer.digest) is missing from the store or cut short; load the image again")
+                    "layer \(slot.layer.digest) is missing from the store or cut short; \(Self.bringsBack)")
             }
             return UnpackJob(
                 blobPath: location.blob(slot.layer.digest), blobSizeInBytes: slot.layer.size,
                 compression: slot.layer.compression, expectedDiffID: slot.layer.diffID, diskPath: slot.path)
         }
-        let results = try builder.unpack(jobs)
+        let results: [UnpackResult]
+        do { results = try builder.unpack(jobs) } catch { throw discardDamaged(ordered.map(\.layer.digest)) ?? error }
         guard results.count == jobs.count else {
             throw ImageError("the builder answered for \(results.count) of \(jobs.count) layers")
         }
         for (slot, result) in zip(ordered, results) {
+            if result.diffID != slot.layer.diffID, let rotten = discardDamaged([slot.layer.digest]) { throw rotten }
             disks[slot.layer.diffID] = try slot.commit(
                 LayerCache.Unpacked(diffID: result.diffID, entries: result.entries, bytes: result.bytes))
         }
         return disks
+    }
+
+    static let bringsBack = "\"cloister pull\" or \"cloister image load\" brings it back"
+
+    /// Removes the blobs whose content is not what their names say, so that the next pull or load replaces them.
+    /// - Returns: what to say of one; nil when all are whole.
+    private func discardDamaged(_ digests: [Digest]) -> ImageError? {
+        var damaged: [Digest] = []
+        for digest in digests where content.isDamaged(digest) {
+            unlink(location.blob(digest))
+            damaged.append(digest)
+        }
+        return damaged.first.map {
+            ImageError("layer \($0) was damaged in the store and is removed from it; \(Self.bringsBack)")
+        }
     }
 }

@@ -53,6 +53,31 @@ public struct LayerCache: Sendable {
         return disk
     }
 
+    /// What is wrong with a finished disk, all of its metadata read; nil when nothing is found.
+    func problem(_ diffID: Digest) throws -> String? {
+        guard let bytes = try? Files.read(sidecar(diffID), limit: 1 << 20),
+            let known = try? OCIJSON.decode(Sidecar.self, from: bytes), known.unpacked.diffID == diffID.description
+        else { return "has a proof that cannot be read" }
+        // One of before, which the next run replaces.
+        guard known.format == Self.format else { return nil }
+        let proof = try DiskProof(of: path(diffID))
+        if proof.sizeInBytes != known.proof.sizeInBytes {
+            return "has \(proof.sizeInBytes) bytes where it had \(known.proof.sizeInBytes)"
+        }
+        if proof.modifiedInNanoseconds != known.proof.modifiedInNanoseconds {
+            return "was written to after it was made"
+        }
+        if proof != known.proof { return "has other content than it had when it was made" }
+        return try Ext4Image.check(path(diffID)).map { "has a damaged filesystem: \($0)" }
+    }
+
+    /// Makes a disk be no more. Sandboxes that have it open keep it until they end.
+    func discard(_ diffID: Digest) {
+        // The proof goes first: without it, the disk is nothing.
+        unlink(sidecar(diffID))
+        unlink(path(diffID))
+    }
+
     public enum Beginning {
         case ready(LayerDisk)
         case build(BuildSlot)

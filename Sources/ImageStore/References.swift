@@ -28,8 +28,23 @@ struct References: Codable, Equatable {
         }
     }
 
+    /// Sets room aside for a shorter list, where there is any.
+    static func keepReserve(_ location: StoreLocation) {
+        guard !Files.exists(location.reserve),
+            let file = try? FileDescriptor.open(location.reserve, O_WRONLY | O_CREAT | O_EXCL, mode: 0o644)
+        else { return }
+        if posix_fallocate(file.raw, 0, off_t(reserveInBytes)) != 0 { unlink(location.reserve) }
+    }
+
+    /// A hundred images and more.
+    private static let reserveInBytes = 64 << 10
+
     /// Changes the list, one process at a time. What the list points at must be in the store already.
-    static func update<T>(_ location: StoreLocation, _ body: (inout References) throws -> T) throws -> T {
+    /// - Parameter frees: whether that makes room, so that a full disk must not stand in its way: what is kept in reserve is
+    ///   taken then.
+    static func update<T>(
+        _ location: StoreLocation, frees: Bool = false, _ body: (inout References) throws -> T
+    ) throws -> T {
         let lock = try FileLock.acquire(location.referencesLock, .exclusive)
         defer { lock.release() }
         var references = try read(location)
@@ -38,7 +53,13 @@ struct References: Codable, Equatable {
         if references != before {
             // A name must not outlive a crash that its content does not.
             try Files.syncDirectory(of: location.blobs + "/x")
-            try Files.replace(location.references, try OCIJSON.encode(references, pretty: true), mode: 0o644)
+            let bytes = try OCIJSON.encode(references, pretty: true)
+            do throws(SystemError) { try Files.replace(location.references, bytes, mode: 0o644) } catch {
+                guard frees, error.errno == ENOSPC || error.errno == EDQUOT, unlink(location.reserve) == 0 else {
+                    throw error
+                }
+                try Files.replace(location.references, bytes, mode: 0o644)
+            }
         }
         return result
     }

@@ -9,6 +9,8 @@ import System
 ///     scratch/<bytes>.img    empty disks to copy
 ///     partial/<hex>          blobs under way from a registry; each is locked by whoever fetches it
 ///     tmp/                   what is being written; each directory is locked by whoever writes it
+///     reserve                room that removal takes when the disk is full
+///     collect                there while a collection is left to whoever adds to the store now
 ///     lock                   held shared while content is added or used, alone while it is collected
 ///
 /// Directories are 0755 and content 0644, since QEMU runs as a user of its own when Cloister runs as root.
@@ -47,6 +49,10 @@ public struct StoreLocation: Sendable, Equatable {
     var scratch: String { root + "/scratch" }
     var references: String { root + "/references.json" }
     var lock: String { root + "/lock" }
+    /// Room for the list of names, which removing images on a full disk writes.
+    var reserve: String { root + "/reserve" }
+    /// There while somebody wants a collection that could not be made yet.
+    var collection: String { root + "/collect" }
     var referencesLock: String { root + "/references.lock" }
 
     public func blob(_ digest: Digest) -> String { "\(blobs)/\(digest.hex)" }

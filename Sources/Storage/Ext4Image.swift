@@ -52,7 +52,36 @@ public enum Ext4Image {
         throw StorageError("\(name) is missing; install \(package)")
     }
 
+    /// Looks at all metadata of a filesystem and changes nothing (`e2fsck -fn`).
+    /// - Returns: what is wrong, in its words; nil when nothing is.
+    /// - Throws: `StorageError` when e2fsprogs is missing or fails; `SystemError`.
+    public static func check(_ path: String) throws -> String? {
+        let program = try tool("e2fsck", package: "e2fsprogs")
+        let (status, output) = try execute(program, ["-f", "-n", path])
+        // e2fsck(8): 4 is "errors left uncorrected"; 8 is what it says of a file that is no filesystem, too.
+        switch status {
+        case .exited(0): return nil
+        case .exited(4), .exited(8), .exited(12):
+            let lines = String(decoding: output.prefix(4096), as: UTF8.self).split(separator: "\n")
+            return lines.first { !$0.hasPrefix("e2fsck") && !$0.hasPrefix("Pass") }.map(String.init) ?? "it has errors"
+        default: throw StorageError("\(program) failed (\(status.shellCode)) on \(path)")
+        }
+    }
+
     private static func run(_ program: String, _ arguments: [String]) throws {
+        let (status, output) = try execute(program, arguments)
+        guard status == .exited(0) else {
+            let text = String(decoding: output.prefix(500), as: UTF8.self).split(separator: "\n").joined(
+                separator: "; ")
+            // What mkfs says of a full disk is strerror's text.
+            if text.contains("No space left") { throw SystemError("mkfs.ext4", arguments.last ?? "", errno: ENOSPC) }
+            throw StorageError("\(program) failed (\(status.shellCode)): \(text)")
+        }
+    }
+
+    private static func execute(
+        _ program: String, _ arguments: [String]
+    ) throws -> (status: ExitStatus, output: [UInt8]) {
         let (read, write) = try makePipe()
         let null = try FileDescriptor.open("/dev/null", O_RDWR)
         // The person's own configuration of mke2fs must not change what a layer disk is.
@@ -62,14 +91,7 @@ public enum Ext4Image {
             descriptors: [null.raw, write.raw, write.raw])
         write.close()
         let output = try read.readToEnd(limit: 1 << 20)
-        let status = child.wait()
-        guard status == .exited(0) else {
-            let text = String(decoding: output.prefix(500), as: UTF8.self).split(separator: "\n").joined(
-                separator: "; ")
-            // What mkfs says of a full disk is strerror's text.
-            if text.contains("No space left") { throw SystemError("mkfs.ext4", arguments.last ?? "", errno: ENOSPC) }
-            throw StorageError("\(program) failed (\(status.shellCode)): \(text)")
-        }
+        return (child.wait(), output)
     }
 }
 

@@ -56,7 +56,7 @@ import Testing
         (
             "unknown", "colour = 'red'",
             "c.toml, line 1: there is no key \"colour\"; there are accelerator, memory, cpus, boot_timeout, kernel, "
-                + "initramfs, state_directory, image_directory, virtiofsd, pod_annotations."
+                + "initramfs, state_directory, image_directory, image_store_limit, virtiofsd, pod_annotations."
         ),
         (
             "wrong word", "accelerator = 'xen'",

@@ -2,10 +2,12 @@
 struct ImageCommand: CommandGroup {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            "image", abstract: "Bring in, list and remove images.",
+            "image", abstract: "Bring in, list, save, check and remove images.",
             subcommands: [
-                ImagePullCommand.self, ImageLoadCommand.self, ImageListCommand.self, ImageInspectCommand.self,
-                ImageRemoveCommand.self,
+                ImagePullCommand.self, ImageLoadCommand.self, ImageSaveCommand.self,
+                ImageListCommand<ImageListSpelling>.self, ImageInspectCommand.self, ImageHistoryCommand.self,
+                ImageTagCommand.self, ImageRemoveCommand<ImageRemoveSpelling>.self, ImagePruneCommand.self,
+                ImageVerifyCommand.self,
             ])
     }
 }

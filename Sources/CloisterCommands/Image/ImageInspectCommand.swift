@@ -66,17 +66,11 @@ struct ImageInspectCommand: Command {
             ("label", execution.Labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }),
         ]
         return all.flatMap { name, values in
-            values.filter { !$0.isEmpty }.map { Fact(name: name, value: printable($0)) }
+            values.filter { !$0.isEmpty }.map { Fact(name: name, value: Human.printable($0)) }
         }
     }
 
     private static func quoted(_ words: [String]) -> [String] {
         words.isEmpty ? [] : [words.map { "\"\($0)\"" }.joined(separator: " ")]
-    }
-
-    /// An image's words must not steer the terminal.
-    private static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
     }
 }

@@ -1,13 +1,15 @@
 import Config
 import ImageStore
 
-/// `cloister image remove`.
-struct ImageRemoveCommand: Command {
+/// `cloister image remove`, and `cloister rmi`.
+struct ImageRemoveCommand<Spelling: CommandSpelling>: Command {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            "remove", aliases: ["rm"], abstract: "Remove images, and the layers that no other image has.")
+            Spelling.name, aliases: Spelling.aliases,
+            abstract: "Remove images, and the layers that no other image has.")
     }
 
+    @Flag("f", "force", help: "Do not fail for images that are not there.") var force
     @Argument("IMAGE", required: true, help: "Names or ids of images.") var images: [String]
 
     func run() throws {
@@ -16,6 +18,7 @@ struct ImageRemoveCommand: Command {
         // One that cannot be removed does not keep the others.
         for image in images {
             do {
+                if force, !(try store.isThere(image)) { continue }
                 for name in try store.remove(image) {
                     Output.standard("Removed: \((try? ImageReference(name))?.familiar ?? name)\n")
                 }
@@ -26,4 +29,14 @@ struct ImageRemoveCommand: Command {
         }
         if failed { throw ExitCode.failure }
     }
+}
+
+enum ImageRemoveSpelling: CommandSpelling {
+    static let name = "remove"
+    static let aliases = ["rm"]
+}
+
+enum RmiSpelling: CommandSpelling {
+    static let name = "rmi"
+    static let aliases: [String] = []
 }

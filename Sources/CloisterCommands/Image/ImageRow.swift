@@ -41,15 +41,15 @@ struct ImageRow: Encodable {
     static func short(_ digest: String) -> String { String(digest.drop { $0 != ":" }.dropFirst().prefix(12)) }
 
     /// - Parameter now: seconds since the Unix epoch.
-    static func listing(now: Int64) -> Listing<ImageRow> {
-        Listing(
-            columns: [
-                .init(title: "NAME") { $0.name ?? "<none>" },
-                .init(title: "ID") { short($0.id) },
+    static func listing(now: Int64, digests: Bool = false, noTrunc: Bool = false) -> Listing<ImageRow> {
+        let digest = Listing<ImageRow>.Column(title: "DIGEST") { $0.digest }
+        return Listing(
+            columns: [.init(title: "NAME") { $0.name ?? "<none>" }] + (digests ? [digest] : []) + [
+                .init(title: "ID") { noTrunc ? $0.id : short($0.id) },
                 .init(title: "PLATFORM") { $0.platform },
                 .init(title: "LAYERS") { "\($0.layers)" },
                 .init(title: "SIZE") { Human.size($0.sizeInBytes) },
                 .init(title: "LOADED") { Human.age(seconds: now - $0.loadedInSeconds) },
-            ], id: { short($0.id) })
+            ], id: { noTrunc ? $0.id : short($0.id) })
     }
 }

@@ -1,0 +1,38 @@
+import Config
+import ImageStore
+
+/// `cloister system df`.
+struct SystemDiskCommand: Command {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            "df", abstract: "Show what images and their disks take, and what `image prune -a` would free.")
+    }
+
+    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    var format: ListFormat = .table
+
+    private struct Row: Encodable {
+        var type: String
+        var total: Int
+        var active: Int
+        var size: Int64
+        var reclaimable: Int64
+    }
+
+    func run() throws {
+        let rows = try Stores.images(try Configuration.load()).usage().map {
+            Row(
+                type: $0.kind.rawValue, total: $0.count, active: $0.used, size: $0.sizeInBytes,
+                reclaimable: $0.freeableInBytes)
+        }
+        let listing = Listing<Row>(
+            columns: [
+                .init(title: "TYPE") { $0.type }, .init(title: "TOTAL") { "\($0.total)" },
+                .init(title: "ACTIVE") { "\($0.active)" }, .init(title: "SIZE") { Human.size($0.size) },
+                .init(title: "RECLAIMABLE") { row in
+                    Human.size(row.reclaimable) + (row.size > 0 ? " (\(row.reclaimable * 100 / row.size) %)" : "")
+                },
+            ], id: { $0.type })
+        Output.standard(try listing.render(rows, format))
+    }
+}
