@@ -81,11 +81,10 @@ class Containerd:
         for name in ("cni", "fifo", "images"):
             (self.directory / name).mkdir()
         (self.directory / "cni" / "10-crt.conflist").write_text(json.dumps(NETWORK))
-        # `ctr --cni` knows one place alone; see machine.py.
+        # `ctr --cni` knows one place alone; see machine.py. Podman, for one, has a network of its own there.
         for place, target in [("/etc/cni/net.d", self.directory / "cni"), ("/opt/cni/bin", CNI)]:
-            if not os.path.lexists(place):
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                os.symlink(target, place)
+            os.makedirs(place, exist_ok=True)
+            subprocess.run(["mount", "--bind", target, place], check=True)
         self.configure()
         self.environment = dict(
             os.environ, PATH=f"{PROGRAMS}:{ROOT}/bin:{os.environ['PATH']}", CLOISTER_CONFIG=str(self.directory / "cloister.toml"))
