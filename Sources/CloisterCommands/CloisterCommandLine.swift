@@ -63,7 +63,7 @@ struct RootCommand: CommandGroup {
         CommandConfiguration(
             "cloister", abstract: "Runs containers, each in a virtual machine of its own with its own Linux kernel.",
             subcommands: [
-                RunCommand.self, ImagePullCommand.self, ImageListCommand<ImagesSpelling>.self,
+                RunCommand.self, ImagePullCommand.self, ImagePushCommand.self, ImageListCommand<ImagesSpelling>.self,
                 ImageRemoveCommand<RmiSpelling>.self, ImageCommand.self, SystemCommand.self, LoginCommand.self,
                 LogoutCommand.self, ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
             ])

@@ -489,3 +489,33 @@ def test_layers_from_elsewhere(home, small, authority):
     home("pull", name, check=0)
     expect_whole(home, image)
     maker.close()
+
+
+def raw(name, *options):
+    return subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", *options, f"docker://{name}"], check=True,
+                          capture_output=True).stdout
+
+
+def test_push_and_pull_elsewhere(home, registry, small, tmp_path_factory):
+    """Digests stay what they were, wherever the image goes."""
+    image = big(count=3, size=300_000)
+    home("pull", small.add(image), check=0)
+    name = f"{registry}/pushed/there:v1"
+    assert home("image", "push", f"{small.address}/test/image", name, check=0).stdout.decode() \
+        == f"{name}: pushed, {digest(image.manifest)}\n"
+    assert raw(name) == image.manifest
+    # Again: the layers are there.
+    lines = home("push", f"{small.address}/test/image", name, check=0).stderr.decode().splitlines()
+    assert sorted(line.split(": ")[1].split(" (")[0] for line in lines) == ["is here"] * 3
+    home("image", "remove", f"{small.address}/test/image", check=0)
+    assert not blob(home, digest(image.manifest)).exists()
+    home("pull", name, check=0)
+    expect_whole(home, image)
+    refused(home, "push", "nothing/here", say="there is no image")
+    refused(home, "push", name, f"{registry}/x@sha256:{'0' * 64}", say="cannot be stored as")
+    place = tmp_path_factory.mktemp("private")
+    with docker_registry(place, {"anna": "secret"}) as address:
+        refused(home, "push", name, f"{address}/a", say=f'"cloister login {address}"')
+        home("login", "-u", "anna", "-p", "secret", address, check=0)
+        home("push", "-q", name, f"{address}/a", check=0)
+        assert raw(f"{address}/a:latest", "--creds", "anna:secret") == image.manifest

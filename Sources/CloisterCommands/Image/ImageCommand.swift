@@ -4,7 +4,7 @@ struct ImageCommand: CommandGroup {
         CommandConfiguration(
             "image", abstract: "Bring in, list, save, check and remove images.",
             subcommands: [
-                ImagePullCommand.self, ImageLoadCommand.self, ImageSaveCommand.self,
+                ImagePullCommand.self, ImagePushCommand.self, ImageLoadCommand.self, ImageSaveCommand.self,
                 ImageListCommand<ImageListSpelling>.self, ImageInspectCommand.self, ImageHistoryCommand.self,
                 ImageTagCommand.self, ImageRemoveCommand<ImageRemoveSpelling>.self, ImagePruneCommand.self,
                 ImageVerifyCommand.self,
