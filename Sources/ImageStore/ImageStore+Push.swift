@@ -83,7 +83,8 @@ private final class PushLayers: Sendable {
     private func sendAll() {
         do {
             let session = try registry.session()
-            while let layer = state.withLock({ $0.failure == nil && !$0.wanted.isEmpty ? $0.wanted.removeFirst() : nil }) {
+            while let layer = state.withLock({ $0.failure == nil && !$0.wanted.isEmpty ? $0.wanted.removeFirst() : nil }
+            ) {
                 try send(layer, session)
             }
         } catch { state.withLock { $0.failure = $0.failure ?? error } }
@@ -95,7 +96,8 @@ private final class PushLayers: Sendable {
             return options.progress(.layer(layer.digest, .present))
         }
         guard store.content.has(layer.digest, size: layer.size) else {
-            throw ImageError("layer \(layer.digest) is missing from the store or cut short; pull or load the image again")
+            throw ImageError(
+                "layer \(layer.digest) is missing from the store or cut short; pull or load the image again")
         }
         let file = try FileDescriptor.open(store.location.blob(layer.digest), O_RDONLY)
         try session.push(repository, layer.digest.description, file, size: layer.size) { [options] in

@@ -16,7 +16,8 @@ extension Session {
     public func has(_ repository: String, _ digest: String) throws -> Bool {
         try pushing { endpoint in
             let call = Call(
-                method: "HEAD", path: "/\(repository)/blobs/\(digest)", scope: scope(repository), repository: repository,
+                method: "HEAD", path: "/\(repository)/blobs/\(digest)", scope: scope(repository),
+                repository: repository,
                 what: "\(digest) of \(registry.domain)/\(repository)")
             do {
                 _ = try persist(endpoint, call) { _, _, _ in }
@@ -37,7 +38,8 @@ extension Session {
         try pushing { endpoint in
             var attempt = 0
             while true {
-                do { return try upload(endpoint, repository, digest, .file(file, size: size), sent: sent) } catch let error
+                do { return try upload(endpoint, repository, digest, .file(file, size: size), sent: sent) } catch let
+                    error
                     as RegistryError
                 {
                     guard try pause(after: error, attempt: attempt) else { throw error }
@@ -86,7 +88,8 @@ extension Session {
             _ = try persist(
                 endpoint,
                 Call(
-                    method: "PUT", path: "/\(repository)/manifests/\(reference)", headers: [("Content-Type", mediaType)],
+                    method: "PUT", path: "/\(repository)/manifests/\(reference)",
+                    headers: [("Content-Type", mediaType)],
                     body: .bytes(bytes), scope: scope(repository), repository: repository,
                     what: "to take image \(registry.domain)/\(repository):\(reference)")
             ) { _, _, _ in }
