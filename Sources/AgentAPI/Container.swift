@@ -84,10 +84,13 @@ public struct Mount: Message {
     /// A tmpfs that the sandbox's containers have in common, by a name of the host's, in place of `source`; made with `options`
     /// by the container that first names it.
     public var commonTmpfs = ""
+    /// A device node to bind, in place of `source`.
+    public var device: Device?
     public init() {}
     public static let fields: [Field<Mount>] = [
         .singular(1, \.destination, .string), .singular(2, \.type, .string), .singular(3, \.source, .string),
         .repeated(4, \.options, .string), .singular(5, \.sharePath, .string), .singular(6, \.commonTmpfs, .string),
+        .optional(7, \.device, .message),
     ]
 }
 
@@ -129,10 +132,12 @@ public struct DeviceRule: Message {
     public var minor: Int64?
     /// Any of `r`, `w`, `m`; empty is all three.
     public var access = ""
+    /// The serial of the disk that the rule is for, in place of `major` and `minor`.
+    public var disk = ""
     public init() {}
     public static let fields: [Field<DeviceRule>] = [
         .singular(1, \.allow, .bool), .singular(2, \.type, .string), .optional(3, \.major, .int64),
-        .optional(4, \.minor, .int64), .singular(5, \.access, .string),
+        .optional(4, \.minor, .int64), .singular(5, \.access, .string), .singular(6, \.disk, .string),
     ]
 }
 
@@ -145,11 +150,13 @@ public struct Device: Message {
     public var fileMode: UInt32 = 0o666
     public var uid: UInt32 = 0
     public var gid: UInt32 = 0
+    /// The serial of the disk that the node is for, in place of `major` and `minor`.
+    public var disk = ""
     public init() {}
     public static let fields: [Field<Device>] = [
         .singular(1, \.path, .string), .singular(2, \.type, .string), .singular(3, \.major, .int64),
         .singular(4, \.minor, .int64), .singular(5, \.fileMode, .uint32), .singular(6, \.uid, .uint32),
-        .singular(7, \.gid, .uint32),
+        .singular(7, \.gid, .uint32), .singular(8, \.disk, .string),
     ]
 }
 

@@ -70,6 +70,16 @@ public enum DomainXML {
     private static func devices(_ machine: MachineConfiguration) -> [XMLElement] {
         var devices = [XMLElement("emulator", text: machine.emulatorPath)]
         devices.append(XMLElement("controller", ["type": "usb", "model": "none"]))
+        if machine.pluggable {
+            // One bridge for all disks. libvirt wants a root port before it; a root port for each would cost more.
+            for (index, model, address) in [
+                ("1", "pcie-root-port", machine.rootPortAddress),
+                ("2", "pcie-to-pci-bridge", MachineConfiguration.bridgeAddress),
+            ] {
+                devices.append(
+                    XMLElement("controller", ["type": "pci", "index": index, "model": model], [pci(address)]))
+            }
+        }
         if machine.balloon {
             devices.append(
                 XMLElement(
@@ -115,6 +125,19 @@ public enum DomainXML {
         return devices
     }
 
+    /// A disk to be plugged in, at a port that is free.
+    static func render(_ disk: Disk, port: Int) -> String {
+        let address = MachineConfiguration.address(ofPort: port)
+        var element = element(disk, target: diskName(MachineConfiguration.mostDisks + port), address: address)
+        // On a conventional bus it would otherwise also be what virtio was before version 1, which takes I/O ports.
+        element.attributes.append(("model", "virtio-non-transitional"))
+        element.append(XMLElement("alias", ["name": alias(disk)]))
+        return element.render()
+    }
+
+    /// libvirt leaves names that begin like this to its users.
+    static func alias(_ disk: Disk) -> String { "ua-\(disk.serial)" }
+
     private static func element(
         _ disk: Disk, target: String, address: MachineConfiguration.Address
     ) -> XMLElement {
@@ -153,8 +176,8 @@ public enum DomainXML {
         var element = XMLElement(
             "address",
             [
-                "type": "pci", "domain": "0x0000", "bus": "0x00", "slot": hexadecimal(address.slot),
-                "function": hexadecimal(address.function),
+                "type": "pci", "domain": "0x0000", "bus": hexadecimal(address.bus),
+                "slot": hexadecimal(address.slot), "function": hexadecimal(address.function),
             ])
         if address.multifunction { element.attributes.append(("multifunction", "on")) }
         return element

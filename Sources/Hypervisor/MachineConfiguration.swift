@@ -72,6 +72,8 @@ public struct MachineConfiguration: Sendable {
         where: Files.exists)
     /// A device for giving memory back to the host. Costs a few milliseconds of start.
     public var balloon = false
+    /// Whether disks can be plugged in while the machine runs, at most `mostPluggedDisks` at a time.
+    public var pluggable = false
 
     public init(
         name: String, accelerator: Accelerator, memoryInBytes: UInt64, vcpus: Int, kernel: String, initramfs: String,
@@ -105,8 +107,10 @@ public struct MachineConfiguration: Sendable {
         return copy
     }
 
-    /// Where a virtio device sits on the root bus `pcie.0`.
+    /// Where a device sits.
     public struct Address: Equatable, Sendable {
+        /// 0 is the root bus `pcie.0`, 1 a root port's, 2 the one behind the bridge there.
+        public var bus = 0
         public var slot: Int
         public var function: Int
         /// Other functions of the slot are in use, which function 0 has to announce.
@@ -129,9 +133,21 @@ public struct MachineConfiguration: Sendable {
         Address(slot: Self.consoleSlot, function: 0, multifunction: !networkCards.isEmpty)
     }
 
-    /// Beside the random number generator: nobody unplugs either, and disks need the slots.
+    /// Beside the random number generator, or the root port: nobody unplugs either, and disks need the slots.
     static let shareAddress = Address(slot: entropySlot, function: 1)
-    var entropyAddress: Address { Address(slot: Self.entropySlot, function: 0, multifunction: share != nil) }
+    /// Behind the bridge, where there is one. The guest's kernel gives a bridge addresses for what it finds behind it at
+    /// boot, in pieces of a mebibyte: with nothing there it would have none for what comes later.
+    var entropyAddress: Address {
+        if pluggable { return Address(bus: 2, slot: Self.mostPluggedDisks + 1, function: 0) }
+        return Address(slot: Self.entropySlot, function: 0, multifunction: share != nil)
+    }
+    var rootPortAddress: Address { Address(slot: Self.entropySlot, function: 0, multifunction: share != nil) }
+    static let bridgeAddress = Address(bus: 1, slot: 0, function: 0)
+
+    /// A conventional bus has 31 slots for devices.
+    public static let mostPluggedDisks = 30
+    /// - Parameter port: from 0.
+    static func address(ofPort port: Int) -> Address { Address(bus: 2, slot: 1 + port, function: 0) }
 
     /// A slot for each disk while there are enough, since a whole slot can be unplugged by itself; then eight a slot.
     func address(ofDisk index: Int) -> Address {

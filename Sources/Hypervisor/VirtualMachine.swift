@@ -32,9 +32,9 @@ public enum MachineExit: Equatable, Sendable, CustomStringConvertible {
 /// libvirt allows one root for the life of a process, so a process has one machine at a time, always at the same root.
 /// Safe from any thread; `start` and `destroy` block.
 public final class VirtualMachine: Sendable {
-    private enum Phase { case new, starting, running, destroying, ended }
+    enum Phase { case new, starting, running, destroying, ended }
 
-    private struct State {
+    struct State {
         var phase = Phase.new
         var process: QemuProcess?
         var sawShutdown = false
@@ -43,20 +43,22 @@ public final class VirtualMachine: Sendable {
         var exit: MachineExit?
         var onExit: (@Sendable (String) -> Void)?
         var handles = Handles()
+        /// Names of the devices that libvirt said have gone.
+        var removed: Set<String> = []
     }
 
     /// libvirt's objects are reference counted and may be used from any thread (libvirt.org/threads.html); they are reached
     /// under the lock alone, which is what makes `@unchecked` true.
-    private struct Handles: @unchecked Sendable {
+    struct Handles: @unchecked Sendable {
         var connection: virConnectPtr?
         var domain: virDomainPtr?
-        var callback: Int32 = -1
+        var callbacks: [Int32] = []
     }
 
     public let configuration: MachineConfiguration
     private let root: String
     private let capabilityCache: String
-    private let state = Guarded(State())
+    let state = Guarded(State())
 
     /// - Parameters:
     ///   - root: libvirt's directory for this sandbox: absolute, at most `longestRootInBytes`, made by `start` and removed
@@ -193,17 +195,6 @@ public final class VirtualMachine: Sendable {
         if cards > most { throw HypervisorError(step, "\(cards) network cards are more than the \(most) that fit") }
     }
 
-    private func listen(_ connection: virConnectPtr) {
-        let listener = Unmanaged.passRetained(EventListener(self)).toOpaque()
-        let callback = virConnectDomainEventRegisterAny(
-            connection, nil, Int32(VIR_DOMAIN_EVENT_ID_LIFECYCLE.rawValue),
-            unsafeBitCast(
-                lifecycleEvent as virConnectDomainEventCallback, to: virConnectDomainEventGenericCallback.self),
-            listener, releaseListener)
-        if callback < 0 { Unmanaged<EventListener>.fromOpaque(listener).release() }
-        state.withLock { $0.handles.callback = callback }
-    }
-
     /// libvirt's own threads may still be removing what they made for a QEMU that has just ended, 200 ms at most, and a file
     /// that vanishes from under the walk ends it: so again, until nothing is left.
     private func removeRoot() {
@@ -215,13 +206,13 @@ public final class VirtualMachine: Sendable {
 
     private func release(_ handles: Handles) {
         guard let connection = handles.connection else { return }
-        if handles.callback >= 0 { virConnectDomainEventDeregisterAny(connection, handles.callback) }
+        for callback in handles.callbacks { virConnectDomainEventDeregisterAny(connection, callback) }
         if let domain = handles.domain { virDomainFree(domain) }
         virConnectClose(connection)
     }
 
     /// From libvirt's event thread: the reason, before or after the process is gone.
-    fileprivate func lifecycle(_ event: Int32) {
+    func lifecycle(_ event: Int32) {
         state.withLock { state in
             switch event {
             case Int32(VIR_DOMAIN_EVENT_SHUTDOWN.rawValue): state.sawShutdown = true
@@ -230,6 +221,9 @@ public final class VirtualMachine: Sendable {
             }
         }
     }
+
+    /// From libvirt's event thread too.
+    func deviceRemoved(_ alias: String) { _ = state.withLock { $0.removed.insert(alias) } }
 
     private func ended(_ status: ExitStatus?) {
         let (handler, exit) = state.withLock { state in
@@ -246,29 +240,4 @@ public final class VirtualMachine: Sendable {
         }
         handler?("\(exit)")
     }
-}
-
-/// What libvirt holds: it must not keep the machine alive.
-private final class EventListener: Sendable {
-    private let machine: Weak
-    init(_ machine: VirtualMachine) { self.machine = Weak(machine) }
-    func tell(_ event: Int32) { machine.value?.lifecycle(event) }
-}
-
-/// `@unchecked` is sound: a weak reference is read atomically and never written after `init`.
-private final class Weak: @unchecked Sendable {
-    private(set) weak var value: VirtualMachine?
-    init(_ value: VirtualMachine) { self.value = value }
-}
-
-// libvirt calls these from its own threads: at file scope they are isolated to nothing.
-private func lifecycleEvent(
-    _: virConnectPtr?, _: virDomainPtr?, event: Int32, detail: Int32, opaque: UnsafeMutableRawPointer?
-) -> Int32 {
-    if let opaque { Unmanaged<EventListener>.fromOpaque(opaque).takeUnretainedValue().tell(event) }
-    return 0
-}
-
-private func releaseListener(_ opaque: UnsafeMutableRawPointer?) {
-    if let opaque { Unmanaged<EventListener>.fromOpaque(opaque).release() }
 }

@@ -21,6 +21,15 @@ struct XMLElement {
         content = .text(text)
     }
 
+    /// Takes the place of text, where there was any.
+    mutating func append(_ child: XMLElement) {
+        if case .elements(let children) = content {
+            content = .elements(children + [child])
+        } else {
+            content = .elements([child])
+        }
+    }
+
     func render() -> String {
         var output = ""
         write(to: &output, indent: "")

@@ -1,5 +1,7 @@
 import AgentAPI
+import Glibc
 import OCISpec
+import System
 
 /// What a specification made for the host means for a container of a pod, whose kernel is its own.
 extension ContainerSpec {
@@ -10,16 +12,31 @@ extension ContainerSpec {
         try adoptPodNamespaces(linux, joinable)
         resources = linux.resources.map { Resources(pod: $0) } ?? Resources()
         if spec.isPrivileged {
-            // The host's devices are not the guest's: privileged is privileged there.
-            devices = []
+            // The host's devices are not the guest's: privileged is privileged there. Disks are given where they were named.
+            devices = Self.named(devices)
             allDevices = true
             resources.deviceRules = []
             return
         }
-        for device in devices { try refuseHostDevice(device) }
+        for device in devices where device.type != "b" { try refuseHostDevice(device) }
         if !resources.deviceRules.isEmpty {
             // What a runtime supplies whether or not it is asked for (config-linux.md, "Default Devices").
             resources.deviceRules += RuntimeSpec.defaultDeviceRules.dropFirst().map(DeviceRule.init)
+            // By the host's numbers, which are other devices' in the guest. What they say of disks is said of those by name.
+            resources.deviceRules.removeAll { $0.type == "b" && ![nil, -1].contains($0.major) }
+        }
+    }
+
+    /// The block devices of a privileged container that somebody named: where the list is of all the host has, as containerd
+    /// makes it, those that it has under another path.
+    private static func named(_ devices: [Device]) -> [Device] {
+        let isOfAll = devices.contains { ($0.type, $0.major, $0.minor) == ("c", 1, 3) }
+        return devices.filter { device in
+            var info = stat()
+            guard device.type == "b" else { return false }
+            guard isOfAll, stat(device.path, &info) == 0 else { return true }
+            let number = DeviceNumber(info.st_rdev)
+            return info.st_mode & S_IFMT != S_IFBLK || (number.major, number.minor) != (device.major, device.minor)
         }
     }
 

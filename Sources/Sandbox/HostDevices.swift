@@ -8,24 +8,19 @@ import System
 final class HostDevices: Sendable {
     private struct State {
         var hasDirectory = false
-        /// Files as devices, which last as long as these.
-        var loops: [LoopDevice] = []
+        /// Files as devices, by their nodes, which last as long as these.
+        var loops: [String: LoopDevice] = [:]
     }
 
+    private let directory: String
     private let state = Guarded(State())
 
-    /// - Parameter directory: for the nodes; made, in this process's own mount namespace, and gone with it.
-    func disk(
-        _ mount: HostMount, in directory: String, readOnly: Bool, serial: String
-    ) throws(SystemError) -> Hypervisor.Disk {
-        var source = mount.source
-        if mount.isImage {
-            let loop = try LoopDevice(source, readOnly: readOnly)
-            source = loop.path
-            state.withLock { $0.loops.append(loop) }
-        }
-        var info = stat()
-        try syscall("stat", source) { stat(source, &info) }
+    /// - Parameter directory: for the nodes.
+    init(_ directory: String) { self.directory = directory }
+
+    /// Makes the directory, a mount in this process's own mount namespace, gone with it. QEMU sees it if it was there when
+    /// QEMU started. Idempotent.
+    func prepare() throws(SystemError) {
         try state.withLock { state throws(SystemError) in
             if state.hasDirectory { return }
             try Files.makeDirectories(directory, mode: 0o711)
@@ -34,12 +29,57 @@ final class HostDevices: Sendable {
                 "tmpfs", at: directory, type: "tmpfs", flags: UInt(MS_NOSUID | MS_NOEXEC), data: "mode=0711,size=1m")
             state.hasDirectory = true
         }
+    }
+
+    /// The filesystem of a mount, which is on a device or in a file.
+    func disk(_ mount: HostMount, readOnly: Bool, serial: String) throws(SystemError) -> Hypervisor.Disk {
+        var source = mount.source
+        let loop = mount.isImage ? try LoopDevice(source, readOnly: readOnly) : nil
+        if let loop { source = loop.path }
+        var info = stat()
+        try syscall("stat", source) { stat(source, &info) }
+        let disk = try disk(DeviceNumber(info.st_rdev), readOnly: readOnly, serial: serial)
+        state.withLock { $0.loops[disk.path] = loop }
+        return disk
+    }
+
+    func disk(_ number: DeviceNumber, readOnly: Bool, serial: String) throws(SystemError) -> Hypervisor.Disk {
+        try prepare()
         let node = "\(directory)/\(serial)"
         unlink(node)
-        try syscall("mknod", node) { mknod(node, S_IFBLK | 0o600, info.st_rdev) }
+        try syscall("mknod", node) { mknod(node, S_IFBLK | 0o600, number.raw) }
         return Hypervisor.Disk(path: node, readOnly: readOnly, serial: serial, isDevice: true)
     }
 
-    /// Lets go of the files. Idempotent.
-    func release() { state.withLock { $0.loops = [] } }
+    /// A disk of the device, read-only also where the host can do no more.
+    /// - Throws: `SystemError` where the device cannot be opened: by none, since QEMU's user is not asked for any right.
+    func openableDisk(_ number: DeviceNumber, readOnly: Bool, serial: String) throws(SystemError) -> Hypervisor.Disk {
+        // Opening some makes them.
+        if Files.exists("/sys/dev/block"), !Files.exists("/sys/dev/block/\(number)") {
+            throw SystemError("open", "block device \(number)", errno: ENXIO)
+        }
+        var disk = try disk(number, readOnly: readOnly, serial: serial)
+        do throws(SystemError) {
+            if !readOnly {
+                do throws(SystemError) { _ = try FileDescriptor.open(disk.path, O_RDWR | O_NONBLOCK) } catch {
+                    guard [EROFS, EACCES, EPERM].contains(error.errno) else { throw error }
+                    disk.readOnly = true
+                }
+            }
+            if disk.readOnly { _ = try FileDescriptor.open(disk.path, O_RDONLY | O_NONBLOCK) }
+        } catch {
+            forget(disk)
+            throw SystemError("open", "block device \(number)", errno: error.errno)
+        }
+        return disk
+    }
+
+    /// Removes the node, and lets go of the file. Idempotent.
+    func forget(_ disk: Hypervisor.Disk) {
+        unlink(disk.path)
+        state.withLock { $0.loops[disk.path] = nil }
+    }
+
+    /// Lets go of all files. Idempotent.
+    func release() { state.withLock { $0.loops = [:] } }
 }

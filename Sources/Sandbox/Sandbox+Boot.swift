@@ -48,7 +48,11 @@ extension Sandbox {
         }
 
         let user = SandboxConfiguration.unprivilegedUser()
-        if let program = configuration.virtiofsd { try startShareServer(program, for: user) }
+        state.withLock { $0.user = user }
+        if let program = configuration.virtiofsd {
+            try startShareServer(program, for: user)
+            try devices.prepare()
+        }
         if let user { try handOver(to: user, disks) }
         var description = machineConfiguration(accelerator.accelerator, disks, user)
         description.networkCards = try networkCards()
@@ -128,6 +132,7 @@ extension Sandbox {
         // What the guest frees goes back to the host at once: 6 MiB of an idle guest's 50.
         machine.balloon = true
         if configuration.virtiofsd != nil {
+            machine.pluggable = true
             machine.share = Share(socket: configuration.shareSocket, tag: Agent.shareTag)
             if accelerator == .emulation { machine.commandLine += " \(KernelCommandLine.emulatedShareWord)" }
         }

@@ -25,10 +25,12 @@ extension Sandbox {
         if request.spec.hostname.isEmpty, request.spec.namespaces.contains("uts") { request.spec.hostname = hostName() }
         // The guest's own network is the pod's.
         if configuration.hasNetwork { request.spec.namespaces.removeAll { $0 == "network" } }
+        var disks: [Hypervisor.Disk] = []
         do {
-            let disks = try place(root, for: &request)
+            disks = try place(root, for: &request)
             if configuration.virtiofsd != nil { try place(spec.mounts, bundle: bundle, for: &request) }
-            try bootIfNeeded(disks: disks)
+            try bootIfNeeded(disks: disks, for: id)
+            try plugDevices(for: &request, as: spec.linux?.resources?.devices ?? [])
             try configureNetwork()
             let container = try create(request, bundle: bundle, stdio)
             state.withLock { state in
@@ -39,6 +41,8 @@ extension Sandbox {
             return container
         } catch {
             releaseShared(by: id)
+            releaseDisks(by: id)
+            for disk in disks where disk.isDevice { devices.forget(disk) }
             throw error
         }
     }
@@ -62,8 +66,8 @@ extension Sandbox {
         return Container(id: request.containerID, bundle: bundle, initProcess: process)
     }
 
-    /// The first container's creation starts the machine, with its disks; others wait for that.
-    private func bootIfNeeded(disks: [Hypervisor.Disk]) throws {
+    /// The first container's creation starts the machine, with its disks; others wait for that, and have theirs plugged in.
+    private func bootIfNeeded(disks: [Hypervisor.Disk], for container: String) throws {
         let isFirst = state.wait { state -> Bool? in
             switch state.phase {
             case .idle: true
@@ -72,11 +76,7 @@ extension Sandbox {
             }
         }
         guard isFirst == false else { return try boot(disks: disks) }
-        guard disks.isEmpty else {
-            throw SandboxError(
-                .invalid,
-                "a container whose root is made of images has to be the first of its sandbox, which runs already")
-        }
+        for disk in disks { try plug(disk, for: container) }
     }
 
     public func container(_ id: String) throws(SandboxError) -> Container {
@@ -124,11 +124,12 @@ extension Sandbox {
             process.waitUntilDrained(timeout: configuration.isPod ? Self.patienceWithReaders : nil)
         }
         // The host's mounts are in use until the guest has taken off its own.
-        let hasShared = id.isEmpty && state.withLock { $0.shared[container.id] != nil }
-        process.delete(waits: hasShared)
+        let isInUse = id.isEmpty && (state.withLock { $0.shared[container.id] != nil } || plugged.has(container.id))
+        process.delete(waits: isInUse)
         _ = container.known.withLock { $0.removeValue(forKey: id) }
         guard id.isEmpty else { return }
         releaseShared(by: container.id)
+        releaseDisks(by: container.id)
         _ = state.withLock { $0.containers.removeValue(forKey: container.id) }
     }
 }

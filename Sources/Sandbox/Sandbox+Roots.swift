@@ -25,20 +25,18 @@ extension Sandbox {
         return []
     }
 
-    /// A root that is one filesystem on a block device, or in a file, becomes a disk of the machine, as long as that has not
-    /// started. Later ones are mounted on the host and shared.
+    /// A root that is one filesystem on a block device, or in a file, becomes a disk of the machine.
     private func disk(
         _ mounts: [HostMount], for request: inout CreateContainerRequest
     ) throws -> Hypervisor.Disk? {
         guard let mount = mounts.first, mounts.count == 1, mount.isDevice || mount.isImage,
-            Self.guestFilesystems.contains(mount.type),
-            state.withLock({ if case .idle = $0.phase { true } else { false } })
+            Self.guestFilesystems.contains(mount.type)
         else { return nil }
         var options = mount.options.filter { $0 != "loop" }
         let isReadOnly = MountOptions(options).flags & UInt(MS_RDONLY) != 0
         let disk: Hypervisor.Disk
         do {
-            disk = try devices.disk(mount, in: configuration.deviceDirectory, readOnly: isReadOnly, serial: "root")
+            disk = try devices.disk(mount, readOnly: isReadOnly, serial: newSerial())
         } catch {
             throw SandboxError(.failed, "the root of container \(request.containerID) cannot become a disk: \(error)")
         }
@@ -95,6 +93,7 @@ extension Sandbox {
                 }
                 result.type = "bind"
                 result.options = ["bind"]
+            case .device(let device): result.device = Device(device)
             case .commonTmpfs(let name, let sizeInBytes):
                 result.commonTmpfs = name
                 result.options = ["nosuid", "nodev", "noexec", "mode=1777", "size=\(sizeInBytes)"]

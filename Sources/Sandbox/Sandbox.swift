@@ -25,6 +25,8 @@ public final class Sandbox: Sendable {
         /// The pod's first container.
         var first: String?
         var machine: VirtualMachine?
+        /// Whom QEMU runs as, where that is not who this process is.
+        var user: MachineConfiguration.User?
         var device: VsockDevice?
         var accelerator: (Accelerator, reason: String)?
         /// Containers that are being made.
@@ -33,6 +35,7 @@ public final class Sandbox: Sendable {
         var shareServer: ShareServer?
         /// What a container holds in the share.
         var shared: [String: [String]] = [:]
+        var nextDisk = 0
     }
 
     /// What talks to a running guest.
@@ -45,10 +48,14 @@ public final class Sandbox: Sendable {
     public let configuration: SandboxConfiguration
     public let timings = Timings()
     let state = Guarded(State())
-    let devices = HostDevices()
+    let devices: HostDevices
+    let plugged = PluggedDisks()
     let network = Guarded(PodLink())
 
-    public init(_ configuration: SandboxConfiguration) { self.configuration = configuration }
+    public init(_ configuration: SandboxConfiguration) {
+        self.configuration = configuration
+        devices = HostDevices(configuration.deviceDirectory)
+    }
 
     /// Why the sandbox ended by itself; nil while it lives or when it was asked to stop.
     public var failure: String? {

@@ -13,6 +13,8 @@ enum Volume: Equatable {
     case shared(ShareTree.Volume, options: [String])
     /// A filesystem that the host mounts and shares.
     case mounted(HostMount)
+    /// A block device of the host's.
+    case device(RuntimeSpec.Device)
     /// What the sandbox's containers have in common, in the guest's memory.
     case commonTmpfs(name: String, sizeInBytes: UInt64)
 
@@ -71,11 +73,19 @@ enum Volume: Equatable {
             return
         }
         switch info.st_mode & S_IFMT {
-        case S_IFBLK, S_IFCHR: throw refusal("cannot be made: it is a device of the host's, which no guest has")
+        case S_IFBLK: self = .device(Self.device(info, at: mount.destination))
+        case S_IFCHR: throw refusal("cannot be made: it is a device of the host's, which no guest has")
         case S_IFSOCK: throw refusal("cannot be made: it is a socket, which only programs on the host can reach")
-        default: break
+        default: self = Self.share(source, mount, options)
         }
-        self = Self.share(source, mount, options)
+    }
+
+    /// As it is on the host.
+    private static func device(_ info: stat, at path: String) -> RuntimeSpec.Device {
+        let number = DeviceNumber(info.st_rdev)
+        return RuntimeSpec.Device(
+            type: "b", path: path, major: number.major, minor: number.minor, fileMode: info.st_mode & 0o7777,
+            uid: info.st_uid, gid: info.st_gid)
     }
 
     private static func share(_ source: String, _ mount: RuntimeSpec.Mount, _ options: MountOptions) -> Volume {

@@ -25,6 +25,8 @@ final class Container: Sendable {
     init(_ request: CreateContainerRequest, agent: AgentProcess) throws {
         id = request.containerID
         self.agent = agent
+        var request = request
+        try agent.disks.number(&request.spec)
         let namespaces = try ContainerNamespaces(request.spec, of: agent)
         self.namespaces = namespaces
         let profile = request.spec.seccomp

@@ -45,6 +45,28 @@ final class Disks: Sendable {
         return found
     }
 
+    /// Gives the nodes and rules of a specification that are for disks the numbers that those have here.
+    func number(_ spec: inout ContainerSpec) throws {
+        let named = spec.devices.map(\.disk) + spec.mounts.compactMap(\.device?.disk) + spec.resources.deviceRules.map(\.disk)
+        let serials = Set(named).subtracting([""]).sorted()
+        if serials.isEmpty { return }
+        let numbers = try devices(serials).filter { serials.contains($0.key) }.mapValues { path throws(SystemError) in
+            var info = stat()
+            try syscall("stat", path) { stat(path, &info) }
+            return DeviceNumber(info.st_rdev)
+        }
+        for index in spec.devices.indices { spec.devices[index].take(numbers[spec.devices[index].disk]) }
+        for index in spec.mounts.indices {
+            guard let device = spec.mounts[index].device else { continue }
+            spec.mounts[index].device?.take(numbers[device.disk])
+        }
+        for index in spec.resources.deviceRules.indices {
+            guard let number = numbers[spec.resources.deviceRules[index].disk] else { continue }
+            spec.resources.deviceRules[index].major = number.major
+            spec.resources.deviceRules[index].minor = number.minor
+        }
+    }
+
     /// Mounts a disk read-only at a place of its own, or adds a user to the mount that is already there.
     /// - Returns: where it is mounted.
     func mountShared(_ disk: Disk, device: String) throws(SystemError) -> String {
@@ -128,8 +150,16 @@ final class Disks: Sendable {
         for name in (try? Files.list("/sys/block")) ?? [] {
             guard let text = try? Files.readText("/sys/block/\(name)/serial", limit: 4096) else { continue }
             let serial = text.split(separator: "\n", omittingEmptySubsequences: false).first.map(String.init) ?? ""
-            if !serial.isEmpty { result[serial] = "/dev/\(name)" }
+            // The node is made after the device is shown, and an event comes after that.
+            if !serial.isEmpty, Files.exists("/dev/\(name)") { result[serial] = "/dev/\(name)" }
         }
         return result
+    }
+}
+
+extension Device {
+    fileprivate mutating func take(_ number: DeviceNumber?) {
+        guard let number else { return }
+        (major, minor) = (number.major, number.minor)
     }
 }

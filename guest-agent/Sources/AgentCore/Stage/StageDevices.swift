@@ -42,7 +42,8 @@ struct StageDevices {
     func makeAll() throws { try makeAll(in: "/dev") }
 
     private func makeAll(in directory: String) throws {
-        for name in try Files.list(directory).sorted() where !["console", "ptmx", "pts"].contains(name) {
+        for name in try Files.list(directory).sorted()
+        where !["console", "ptmx", "pts"].contains(name) && !name.hasPrefix(Self.temporaryPrefix) {
             let path = "\(directory)/\(name)"
             var info = stat()
             guard lstat(path, &info) == 0 else { continue }
@@ -56,10 +57,8 @@ struct StageDevices {
             default: continue
             }
             device.path = path
-            // makedev(3)'s parts.
-            let number = UInt64(info.st_rdev)
-            device.major = Int64((number >> 8) & 0xfff | (number >> 32) & ~0xfff)
-            device.minor = Int64(number & 0xff | (number >> 12) & ~0xff)
+            let number = DeviceNumber(info.st_rdev)
+            (device.major, device.minor) = (number.major, number.minor)
             device.fileMode = info.st_mode & 0o7777
             (device.uid, device.gid) = (info.st_uid, info.st_gid)
             try make(device)
@@ -68,6 +67,22 @@ struct StageDevices {
 
     func make(_ device: Device) throws {
         let (parent, name) = ContainerRoot.split(device.path)
+        guard !name.isEmpty else { throw RPCError(.invalidArgument, "\"\(device.path)\" cannot be a device's path") }
+        let opened = try root.makeDirectory(parent)
+        // What a disk is called may be another device's name in the guest, of which a privileged container has them all.
+        if !device.disk.isEmpty { unlinkat(opened.raw, name, 0) }
+        do { try Self.makeNode(device, in: opened, name) } catch let error as SystemError {
+            switch error.errno {
+            case EEXIST where device.disk.isEmpty: return
+            // In a user namespace nodes cannot be made, nor on the share; others can be shown.
+            case EPERM: return try bindNode(device)
+            default: throw error
+            }
+        }
+    }
+
+    /// - Throws: `RPCError` for what cannot be a device; `SystemError`.
+    private static func makeNode(_ device: Device, in opened: FileDescriptor, _ name: String) throws {
         let type: mode_t
         switch device.type {
         case "c", "u": type = S_IFCHR
@@ -75,29 +90,38 @@ struct StageDevices {
         case "p": type = S_IFIFO
         default: throw RPCError(.invalidArgument, "device \(device.path): there is no type \"\(device.type)\"")
         }
-        guard !name.isEmpty, let major = UInt32(exactly: device.major), let minor = UInt32(exactly: device.minor) else {
+        guard let major = UInt32(exactly: device.major), let minor = UInt32(exactly: device.minor) else {
             throw RPCError(.invalidArgument, "device \(device.path): number \(device.major):\(device.minor) cannot be")
         }
-        let opened = try root.makeDirectory(parent)
         let directory = opened.raw
-        if ca_make_node(directory, name, type | mode_t(device.fileMode & 0o7777), major, minor) != 0 {
-            switch errno {
-            case EEXIST: return
-            // In a user namespace nodes cannot be made; the guest's own can be shown.
-            case EPERM: return try bindGuestDevice(device)
-            default: throw SystemError("mknod", device.path)
-            }
-        }
-        try syscall("chmod", device.path) { fchmodat(directory, name, mode_t(device.fileMode & 0o7777), 0) }
+        let mode = mode_t(device.fileMode & 0o7777)
+        try syscall("mknod", device.path) { ca_make_node(directory, name, type | mode, major, minor) }
+        try syscall("chmod", device.path) { fchmodat(directory, name, mode, 0) }
         if device.uid != 0 || device.gid != 0 {
             try syscall("chown", device.path) { fchownat(directory, name, device.uid, device.gid, AT_SYMLINK_NOFOLLOW) }
         }
     }
 
-    private func bindGuestDevice(_ device: Device) throws {
+    private static let temporaryPrefix = ".node-"
+
+    /// Makes a node in the guest's own `/dev`, lets `body` bind it by its path, and removes it: bound, it lasts.
+    static func withNode(_ device: Device, _ body: (String) throws -> Void) throws {
+        let name = "\(temporaryPrefix)\(UInt64.random(in: 0 ... .max))"
+        try makeNode(device, in: try FileDescriptor.open("/dev", ca_o_path | ca_o_directory), name)
+        defer { unlink("/dev/\(name)") }
+        try body("/dev/\(name)")
+    }
+
+    private func bindNode(_ device: Device) throws {
         let target = try root.makeFile(device.path)
-        try syscall("mount", device.path) {
-            mount(device.path, ContainerRoot.path(of: target), nil, UInt(MS_BIND), nil)
+        func bind(_ source: String) throws(SystemError) {
+            try syscall("mount", device.path) {
+                mount(source, ContainerRoot.path(of: target), nil, UInt(MS_BIND), nil)
+            }
+        }
+        do { try Self.withNode(device) { try bind($0) } } catch let error as SystemError {
+            guard error.errno == EPERM else { throw error }
+            try bind(device.path)
         }
     }
 

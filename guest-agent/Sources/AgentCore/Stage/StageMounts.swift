@@ -37,6 +37,9 @@ struct StageMounts {
             return try bind(entry, try Share.path(ofShared: entry.sharePath), options)
         }
         if !entry.commonTmpfs.isEmpty { return try bind(entry, try Share.path(ofCommon: entry.commonTmpfs), options) }
+        if let device = entry.device {
+            return try StageDevices.withNode(device) { node in try bind(entry, node, options) }
+        }
         if entry.type == "bind" || options.isBind { return try bind(entry, entry.source, options) }
         switch entry.type {
         case "cgroup", "cgroup2": try mountCgroup(entry, options)
