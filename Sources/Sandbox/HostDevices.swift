@@ -58,15 +58,11 @@ final class HostDevices: Sendable {
         if Files.exists("/sys/dev/block"), !Files.exists("/sys/dev/block/\(number)") {
             throw SystemError("open", "block device \(number)", errno: ENXIO)
         }
-        var disk = try disk(number, readOnly: readOnly, serial: serial)
+        // One that the host only reads may open for writing all the same.
+        let isReadOnly = readOnly || (try? Files.readText("/sys/dev/block/\(number)/ro"))?.hasPrefix("1") == true
+        let disk = try disk(number, readOnly: isReadOnly, serial: serial)
         do throws(SystemError) {
-            if !readOnly {
-                do throws(SystemError) { _ = try FileDescriptor.open(disk.path, O_RDWR | O_NONBLOCK) } catch {
-                    guard [EROFS, EACCES, EPERM].contains(error.errno) else { throw error }
-                    disk.readOnly = true
-                }
-            }
-            if disk.readOnly { _ = try FileDescriptor.open(disk.path, O_RDONLY | O_NONBLOCK) }
+            _ = try FileDescriptor.open(disk.path, (isReadOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK)
         } catch {
             forget(disk)
             throw SystemError("open", "block device \(number)", errno: error.errno)
@@ -80,6 +76,14 @@ final class HostDevices: Sendable {
         state.withLock { $0.loops[disk.path] = nil }
     }
 
-    /// Lets go of all files. Idempotent.
-    func release() { state.withLock { $0.loops = [:] } }
+    /// Lets go of all files, and takes the directory away. Idempotent.
+    func release() {
+        state.withLock { state in
+            state.loops = [:]
+            guard state.hasDirectory else { return }
+            Mounts.detachAll(at: directory)
+            rmdir(directory)
+            state.hasDirectory = false
+        }
+    }
 }

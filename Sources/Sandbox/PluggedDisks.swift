@@ -32,14 +32,18 @@ final class PluggedDisks: Sendable {
         make: () throws -> Disk
     ) throws -> Disk {
         try entries.withLock { entries in
-            if let device, let index = entries.firstIndex(where: { $0.device == device && (readOnly || !$0.disk.readOnly) }) {
+            let known = entries.firstIndex { entry in
+                entry.device != nil && entry.device == device && (readOnly || !entry.disk.readOnly)
+            }
+            if let index = known {
                 entries[index].users.insert(container)
                 return entries[index].disk
             }
             let taken = Set(entries.map(\.port))
             guard let port = (0..<MachineConfiguration.mostPluggedDisks).first(where: { !taken.contains($0) }) else {
                 throw SandboxError(
-                    .failed, "the sandbox has \(taken.count) disks plugged in already, as many as fit; give this one to another")
+                    .failed,
+                    "the sandbox has \(taken.count) disks plugged in already, as many as fit; give this one to another")
             }
             let disk = try make()
             do { try machine.plug(disk, port) } catch {

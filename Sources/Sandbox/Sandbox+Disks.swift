@@ -57,12 +57,16 @@ extension Sandbox {
                 device.disk = disk.serial
                 given[disk.serial, default: []].formUnion(access)
             } catch {
-                let reason = (error as? SystemError)?.errno == ENXIO ? "the host has no block device \(number)" : "\(error)"
+                let isMissing = (error as? SystemError)?.errno == ENXIO
                 throw SandboxError(
-                    .failed, "the host's block device \(number) cannot become the container's \(device.path): \(reason)")
+                    .failed,
+                    "the host's block device \(number) cannot become the container's \(device.path): "
+                        + (isMissing ? "the host has no block device \(number)" : "\(error)"))
             }
         }
-        for index in request.spec.devices.indices { try give(&request.spec.devices[index]) }
+        for index in request.spec.devices.indices {
+            try give(&request.spec.devices[index])
+        }
         for index in request.spec.mounts.indices {
             guard var device = request.spec.mounts[index].device else { continue }
             try give(&device)
@@ -98,7 +102,8 @@ extension DeviceAccess {
         for (letter, access) in Self.letters {
             let last = rules.last { rule in
                 ["", "a", "b"].contains(rule.type) && [nil, -1, number.major].contains(rule.major)
-                    && [nil, -1, number.minor].contains(rule.minor) && (rule.access.isEmpty || rule.access.contains(letter))
+                    && [nil, -1, number.minor].contains(rule.minor)
+                    && (rule.access.isEmpty || rule.access.contains(letter))
             }
             if rules.isEmpty || last?.allow == true { insert(access) }
         }

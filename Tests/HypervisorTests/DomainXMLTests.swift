@@ -76,6 +76,44 @@ import Testing
         #expect(!DomainXML.render(configuration()).contains("<filesystem"))
     }
 
+    /// A bridge, with what the guest finds behind it at boot.
+    @Test func portsForDisks() {
+        let machine = configuration(disks: 2) {
+            $0.pluggable = true
+            $0.share = Share(socket: "/s/files", tag: "tag")
+        }
+        let xml = DomainXML.render(machine)
+        #expect(
+            xml.components(between: "<controller type='pci' index='", and: "'>")
+                == ["1' model='pcie-root-port", "2' model='pcie-to-pci-bridge"])
+        #expect(machine.rootPortAddress.slot == MachineConfiguration.shareAddress.slot)
+        #expect(machine.rootPortAddress.multifunction && !machine.entropyAddress.multifunction)
+        let ports = (0..<MachineConfiguration.mostPluggedDisks).map { MachineConfiguration.address(ofPort: $0) }
+        for place in ports + [machine.entropyAddress] {
+            #expect(place.bus == 2 && (1...31).contains(place.slot) && place.function == 0)
+        }
+        #expect(Set(ports.map(\.slot) + [machine.entropyAddress.slot]).count == 31)
+        // Nothing of it where nobody asks.
+        #expect(!DomainXML.render(configuration(disks: 2)).contains("type='pci' index"))
+        #expect(!DomainXML.render(configuration(disks: 2)).contains("bus='0x2'"))
+    }
+
+    @Test func aDiskToBePluggedIn() {
+        let disk = Disk(path: "/d/<x>", readOnly: true, serial: "host-7", isDevice: true)
+        let xml = DomainXML.render(disk, port: 4)
+        #expect(xml.hasPrefix("<disk type='block' device='disk' model='virtio-non-transitional'>"))
+        for part in [
+            "<source dev='/d/&lt;x&gt;'/>", "<serial>host-7</serial>", "<readonly/>", "<alias name='ua-host-7'/>",
+            "bus='0x2' slot='0x5' function='0x0'",
+        ] { #expect(xml.contains(part)) }
+        // Names that no disk from the start has.
+        let names = (0..<MachineConfiguration.mostPluggedDisks).map {
+            DomainXML.render(disk, port: $0).components(between: "<target dev='", and: "'").first
+        }
+        let first = Set((0..<MachineConfiguration.mostDisks).map { DomainXML.diskName($0) })
+        #expect(Set(names).count == names.count && names.allSatisfy { $0.map { !first.contains($0) } == true })
+    }
+
     /// Each on a tap of its own in this process's network namespace, without the host's vhost-net and without a boot ROM.
     @Test func networkCards() {
         let machine = configuration {

@@ -1,6 +1,7 @@
 import AgentAPI
 import Glibc
 import OCISpec
+import System
 import Testing
 
 @testable import Sandbox
@@ -83,9 +84,6 @@ struct PodSpecTests {
             $0.namespaces.append(.init(type: "user"))
             $0.uidMappings = [.init(containerID: 0, hostID: 65536, size: 65536)]
         },
-        Refusal("a disk of the host", "/dev/sda, a device of the host") {
-            $0.devices = [.init(type: "b", path: "/dev/sda", major: 8, minor: 0)]
-        },
         Refusal("a device of a number that means nothing elsewhere", "/dev/nvidia0, a device of the host") {
             $0.devices = [.init(type: "c", path: "/dev/nvidia0", major: 195, minor: 0)]
         },
@@ -105,14 +103,56 @@ struct PodSpecTests {
         #expect(rules.contains { $0.allow && $0.type == "c" && $0.major == 1 && $0.minor == 3 }, "/dev/null")
     }
 
-    @Test func privilegedIsPrivilegedInTheGuest() throws {
-        let spec = Self.spec { spec in
+    /// What the host's numbers allow of disks is not to be allowed of the guest's own.
+    @Test func disksAreKeptAndTheirRulesAreNot() throws {
+        let converted = try convert(
+            Self.member {
+                $0.devices = [.init(type: "b", path: "/dev/xvda", major: 8, minor: 0)]
+                $0.resources?.devices.append(.init(allow: true, type: "b", major: 8, minor: 0, access: "rw"))
+                $0.resources?.devices.append(.init(allow: true, type: "b", major: 7, access: "rw"))
+            })
+        #expect(converted.devices.map(\.path) == ["/dev/xvda"])
+        #expect(converted.resources.deviceRules.first?.allow == false)
+        #expect(converted.resources.deviceRules.allSatisfy { $0.type != "b" || $0.major == nil && $0.access == "m" })
+    }
+
+    /// Where the list is of all that the host has, a disk at its own path was named by nobody.
+    @Test(arguments: [false, true])
+    func disksOfPrivileged(_ listsAll: Bool) throws {
+        let spec = Self.privileged { devices in
+            devices = [.init(type: "b", path: "/nowhere/disk", major: 8, minor: 0)]
+            if listsAll { devices.append(.init(type: "c", path: "/dev/null", major: 1, minor: 3)) }
+        }
+        #expect(try convert(spec).devices.map(\.path) == ["/nowhere/disk"])
+        guard let own = try Files.list("/dev").lazy.compactMap(Self.block).first else { return }
+        let host = Self.privileged { devices in
+            devices = [own]
+            if listsAll { devices.append(.init(type: "c", path: "/dev/null", major: 1, minor: 3)) }
+        }
+        #expect(try convert(host).devices.map(\.path) == (listsAll ? [] : [own.path]))
+    }
+
+    private static func block(_ name: String) -> RuntimeSpec.Device? {
+        var info = stat()
+        guard stat("/dev/\(name)", &info) == 0, info.st_mode & S_IFMT == S_IFBLK else { return nil }
+        let number = DeviceNumber(info.st_rdev)
+        return .init(type: "b", path: "/dev/\(name)", major: number.major, minor: number.minor)
+    }
+
+    private static func privileged(_ change: (inout [RuntimeSpec.Device]) -> Void) -> RuntimeSpec {
+        spec { spec in
             let all = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_MKNOD", "CAP_CHOWN"]
             spec.process?.capabilities = .init(bounding: all, effective: all, permitted: all)
             spec.linux?.maskedPaths = []
             spec.linux?.readonlyPaths = []
-            spec.linux?.devices = [.init(type: "b", path: "/dev/sda", major: 8, minor: 0)]
+            var devices: [RuntimeSpec.Device] = []
+            change(&devices)
+            spec.linux?.devices = devices
         }
+    }
+
+    @Test func privilegedIsPrivilegedInTheGuest() throws {
+        let spec = Self.privileged { $0 = [.init(type: "c", path: "/dev/nvidia0", major: 195, minor: 0)] }
         let converted = try convert(spec)
         #expect(converted.allDevices && converted.devices.isEmpty && converted.resources.deviceRules.isEmpty)
         // `cloister run` takes a specification as it is.

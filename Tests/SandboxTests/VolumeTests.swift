@@ -54,6 +54,23 @@ import Testing
             try Self.volume("/usr/bin", test.options) == .shared(test.volume, options: test.kept ?? test.options))
     }
 
+    @Test func aDeviceIsADisk() throws {
+        let names = try Files.list("/dev").filter { name in
+            var info = stat()
+            return stat("/dev/\(name)", &info) == 0 && info.st_mode & S_IFMT == S_IFBLK
+        }
+        guard let name = names.first else { return }
+        var info = stat()
+        stat("/dev/\(name)", &info)
+        let number = DeviceNumber(info.st_rdev)
+        #expect(
+            try Self.volume("/dev/\(name)")
+                == .device(
+                    .init(
+                        type: "b", path: "/data", major: number.major, minor: number.minor,
+                        fileMode: info.st_mode & 0o7777, uid: info.st_uid, gid: info.st_gid)))
+    }
+
     @Test func relativeToTheBundle() throws {
         #expect(
             try Self.volume("bin") == .shared(.init(source: "/usr/bin", recursively: true), options: ["rbind"]))

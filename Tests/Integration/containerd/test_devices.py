@@ -112,7 +112,7 @@ def test_a_filesystem_on_a_device(inside, loops, tmp_path):
     subprocess.run(["mke2fs", "-q", "-t", "ext4", tmp_path / "image0"], check=True)
     loop = loops()
     container = inside.container(
-        "mount -t ext4 /dev/disk /mnt && echo kept > /mnt/file", devices=[device(loop, "/dev/disk")],
+        "mkdir /tmp/m && mount -t ext4 /dev/disk /tmp/m && echo kept > /tmp/m/file", devices=[device(loop, "/dev/disk")],
         security={"capabilities": {"add_capabilities": ["SYS_ADMIN"]}, "apparmor": {"profile_type": 1}})
     assert container.wait() == 0, container.output("stderr")
     container.remove()
@@ -145,9 +145,9 @@ def test_a_device_that_a_program_makes_a_node_of(inside, loop):
     container = inside.container(
         "sleep 600", devices=[device(loop, "/dev/disk", "rm")],
         security={"capabilities": {"add_capabilities": ["MKNOD"]}})
-    container.exec_sync(f"mknod /tmp/disk b $({number('/dev/disk', ' ')})")
-    assert container.sh(get("/tmp/disk", 3)) == "3"
-    container.exec_sync(put("/tmp/disk", 3, "written"), check=1)
+    container.exec_sync(f"mknod /dev/other b $({number('/dev/disk', ' ')})")
+    assert container.sh(get("/dev/other", 3)) == "3"
+    container.exec_sync(put("/dev/other", 3, "written"), check=1)
     assert loop.read(3) == "3"
 
 
@@ -157,8 +157,8 @@ def test_other_devices_of_the_number_stay_out_of_reach(inside, loops):
     inside.container("sleep 600", devices=[device(other, "/dev/disk")])
     container = inside.container(
         "sleep 600", devices=[device(mine, "/dev/disk")], security={"capabilities": {"add_capabilities": ["MKNOD"]}})
-    script = ("for n in $(cat /sys/block/*/dev | tr : ,); do mknod /tmp/$n b ${n%,*} ${n#*,}; "
-              "head -c 1 /tmp/$n >/dev/null 2>&1 && echo $n; done; " + number("/dev/disk", ","))
+    script = ("for n in $(cat /sys/block/*/dev | tr : ,); do mknod /dev/$n b ${n%,*} ${n#*,}; "
+              "head -c 1 /dev/$n >/dev/null 2>&1 && echo $n; done; " + number("/dev/disk", ","))
     *opened, own = container.sh(script).split()
     assert opened == [own]
 

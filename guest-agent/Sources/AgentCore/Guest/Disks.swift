@@ -47,7 +47,8 @@ final class Disks: Sendable {
 
     /// Gives the nodes and rules of a specification that are for disks the numbers that those have here.
     func number(_ spec: inout ContainerSpec) throws {
-        let named = spec.devices.map(\.disk) + spec.mounts.compactMap(\.device?.disk) + spec.resources.deviceRules.map(\.disk)
+        let nodes = spec.devices + spec.mounts.compactMap(\.device)
+        let named = nodes.map(\.disk) + spec.resources.deviceRules.map(\.disk)
         let serials = Set(named).subtracting([""]).sorted()
         if serials.isEmpty { return }
         let numbers = try devices(serials).filter { serials.contains($0.key) }.mapValues { path throws(SystemError) in
