@@ -45,7 +45,8 @@ extension Sandbox {
         let rules = request.spec.allDevices ? [] : rules.map(DeviceRule.init)
         var given: [String: DeviceAccess] = [:]
         func give(_ device: inout Device) throws {
-            guard device.type == "b", let number = DeviceNumber(major: device.major, minor: device.minor) else { return }
+            let named = DeviceNumber(major: device.major, minor: device.minor)
+            guard device.type == "b", let number = named else { return }
             let access = DeviceAccess(to: number, rules)
             // A node that cannot be opened needs nothing behind it.
             if access.isEmpty { return }

@@ -1,18 +1,14 @@
 """Block devices of the host: named as devices, or bound as files"""
 
-import json
 import os
 import pathlib
 import subprocess
 import threading
 
-import grpc
 import pytest
 
-import imagekit
 import leftovers
-from cri import NOT_READY, refused, until
-from test_ctr import specification
+from cri import EXITED, NOT_READY, refused, until
 from test_pod_kill import find
 
 BLOCKS = 4096
@@ -265,13 +261,8 @@ def test_the_end_of_the_machine_lets_go_of_devices(cri, loop, handler):
         pytest.skip("there is no machine")
     before = set(leftovers.processes())
     pod = cri.pod()
-    pod.container("sleep 600", devices=[device(loop, "/dev/disk")])
+    container = pod.container("sleep 600", devices=[device(loop, "/dev/disk")])
     os.kill(find("qemu", before), 9)
-    until(lambda: pod.state == NOT_READY, "the pod's end")
+    until(lambda: pod.state == NOT_READY and container.state == EXITED, "the end of the pod and its container")
     pod.remove()
     loop.expect_free()
-
-
-@pytest.mark.parametrize("kind", ["file", "device"])
-def test_a_filesystem_as_root_of_a_later_container(cri, ctr, daemon, disk, kind):
-    """In a pod whose machine runs already, as block snapshotters give it."""

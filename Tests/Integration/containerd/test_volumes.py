@@ -222,16 +222,19 @@ def disk(daemon, tmp_path):
     return path
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["of the first container", "of a later one"])
 @pytest.mark.parametrize("device", [False, True], ids=["file", "device"])
-def test_a_filesystem_as_root(ctr, disk, device):
+def test_a_filesystem_as_root(ctr, disk, device, first):
     """As the blockfile and devicemapper snapshotters give it."""
-    source = disk
+    source, pod = disk, None if first else ctr.task("sleep 600")
+    group = [] if first else ["--annotation", f"io.kubernetes.cri.sandbox-id={pod.id}"]
     if device:
         source = subprocess.run(
             ["losetup", "-f", "--show", disk], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     try:
         script = "grep -q ' / ext4 rw' /proc/mounts && echo written > /made"
-        ctr("containers", "create", "--runtime", ctr.runtime, "--", imagekit.TOOLS, "filesystem", "sh", "-c", script)
+        ctr("containers", "create", "--runtime", ctr.runtime, *group, "--", imagekit.TOOLS, "filesystem", "sh", "-c",
+            script)
         ctr.started.append("filesystem")
         mount = {"type": "ext4", "source": str(source), "options": [] if device else ["loop"]}
         ctr.tasks.Create(container_id="filesystem", rootfs=[mount], _timeout=60)
