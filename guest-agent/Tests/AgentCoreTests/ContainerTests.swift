@@ -74,6 +74,19 @@ struct ContainerTests {
             $0.devices = [device]
         },
         Case(
+            "a device bound elsewhere",
+            "\(b) stat -c '%F %t:%T %a %u:%g' /data/node; echo x > /data/node && \(b) grep -c ' /data/node ' /proc/mounts",
+            "character special file 1:3 622 3:4\n1\n"
+        ) {
+            var mount = AgentFixture.mount("/data/node", "bind", ["rbind", "ro"])
+            var device = Device()
+            (device.path, device.type) = ("/data/node", "c")
+            (device.major, device.minor) = (1, 3)
+            (device.fileMode, device.uid, device.gid) = (0o622, 3, 4)
+            mount.device = device
+            $0.mounts.append(mount)
+        },
+        Case(
             "all devices of the guest", "\(b) stat -c '%F %t:%T' /dev/full /dev/net/tun; \(b) readlink /dev/ptmx",
             "character special file 1:7\ncharacter special file a:c8\npts/ptmx\n"
         ) { $0.allDevices = true },
