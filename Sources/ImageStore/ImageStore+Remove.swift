@@ -61,8 +61,9 @@ extension ImageStore {
     func collectAlone(_ pauseInSeconds: Int64) throws -> Int64 {
         // Before the names are read: who asks from now on may have changed them.
         if unlink(location.collection) != 0, errno != ENOENT { throw SystemError("unlink", location.collection) }
+        let entries = try References.read(location).images
         let needed: NeededContent
-        do { needed = try self.needed(by: try References.read(location).images) } catch let error as ImageError {
+        do { needed = try self.needed(by: entries) } catch {
             // An unreadable manifest keeps what it may name: removing it on a guess would be worse than keeping it.
             note("nothing was collected: \(error)")
             return 0

@@ -40,8 +40,10 @@ extension ImageStore {
             }
             if let reference, reference.tag != nil, reference.digest == nil {
                 for number in items.indices
-                where items[number].Config == config && items[number].RepoTags?.contains(reference.familiar) == false {
-                    items[number].RepoTags?.append(reference.familiar)
+                where items[number].Config == config && items[number].RepoTags?.contains(reference.description) == false
+                {
+                    // The whole name: podman takes a short one for localhost's.
+                    items[number].RepoTags?.append(reference.description)
                 }
             }
             for digest in [image.manifestDigest, image.configDigest] {

@@ -35,6 +35,8 @@ public struct LayerCache: Sendable {
         var layerDigest: String
         var unpacked: Unpacked
         var proof: DiskProof
+        /// Of all its content (`DiskContent`), for whoever has the time to read it; nil for disks of before.
+        var contentDigest: String?
     }
 
     /// Raised when disks are made in another way, so that those of before are made anew.
@@ -68,6 +70,9 @@ public struct LayerCache: Sendable {
             return "was written to after it was made"
         }
         if proof != known.proof { return "has other content than it had when it was made" }
+        if let digest = known.contentDigest, try DiskContent.digest(of: path(diffID)).description != digest {
+            return "has other content than it had when it was made"
+        }
         return try Ext4Image.check(path(diffID)).map { "has a damaged filesystem: \($0)" }
     }
 
@@ -161,11 +166,20 @@ public struct LayerCache: Sendable {
             // QEMU's user had it to write; from now on nobody writes.
             if geteuid() == 0 { try syscall("fchown", path) { fchown(fd, 0, 0) } }
             try syscall("fchmod", path) { fchmod(fd, 0o444) }
+            // By the processor, while the disk writes: nearly for nothing.
+            let hashed = Guarded<Result<Digest, any Error>?>(nil)
+            let path = path
+            Thread.start("layer-digest") {
+                let result = Result { try DiskContent.digest(of: path) }
+                hashed.withLock { $0 = result }
+            }
             try syscall("fsync", path) { fsync(fd) }
+            let digest = try hashed.wait { $0 }?.get()
             let proof = try DiskProof(of: path)
             try syscall("rename", image) { rename(path, image) }
             let sidecar = Sidecar(
-                format: LayerCache.format, layerDigest: layer.digest.description, unpacked: unpacked, proof: proof)
+                format: LayerCache.format, layerDigest: layer.digest.description, unpacked: unpacked, proof: proof,
+                contentDigest: digest?.description)
             // Syncs the directory too, and so the disk's own name.
             try Files.replace(cache.sidecar(layer.diffID), try OCIJSON.encode(sidecar, pretty: true), mode: 0o644)
             finished = true

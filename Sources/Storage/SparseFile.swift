@@ -26,7 +26,9 @@ public enum SparseFile {
     }
 
     /// Calls `body` with the bounds of each stretch of data (`SEEK_DATA`, `SEEK_HOLE` of lseek(2)), in order.
-    static func forEachExtent(_ file: FileDescriptor, path: String, _ body: (off_t, off_t) throws -> Void) throws {
+    public static func forEachExtent(
+        _ file: FileDescriptor, path: String, _ body: (off_t, off_t) throws -> Void
+    ) throws {
         let fd = file.raw
         var offset: off_t = 0
         while true {

@@ -20,15 +20,15 @@ import Testing
     }
 
     /// Changes a byte as a disk does that rots: neither size nor time tell.
-    private func rot(_ path: String) throws {
+    private func rot(_ path: String, at offset: off_t = 0) throws {
         var info = stat()
         try #require(stat(path, &info) == 0)
         chmod(path, 0o644)
         let file = try FileDescriptor.open(path, O_RDWR)
         var byte: [UInt8] = [0]
-        #expect(pread(file.raw, &byte, 1, 0) == 1)
+        #expect(pread(file.raw, &byte, 1, offset) == 1)
         byte[0] ^= 0xff
-        #expect(pwrite(file.raw, &byte, 1, 0) == 1)
+        #expect(pwrite(file.raw, &byte, 1, offset) == 1)
         var times = [info.st_atim, info.st_mtim]
         futimens(file.raw, &times)
     }
@@ -167,6 +167,39 @@ import Testing
         #expect(problems(try store.verify()) == ["disk damaged"])
         #expect(problems(try store.verify(repair: true)) == ["disk repaired"])
         #expect(try store.verify().isWhole && !Files.exists(path))
+    }
+
+    /// Writes more blocks than are looked at when a container starts.
+    private struct LargeBuilder: LayerBuilder {
+        func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult] {
+            try jobs.map { job in
+                let file = try FileDescriptor.open(job.diskPath, O_WRONLY)
+                let bytes = [UInt8](repeating: 7, count: 4 << 20)
+                #expect(pwrite(file.raw, bytes, bytes.count, 100 << 20) == bytes.count)
+                return UnpackResult(diffID: job.expectedDiffID, entries: 1, bytes: 1)
+            }
+        }
+    }
+
+    @Test func rotThatNoStartSeesIsFound() throws {
+        let path = try store.ensureLayers(try store.resolve("fixture"), builder: LargeBuilder())[0].path
+        #expect(try store.verify().isWhole)
+        let proof = try DiskProof(of: path)
+        try rot(path, at: off_t((100 << 20) + 100 * 4096 + 5))
+        try #require(try DiskProof(of: path) == proof)
+        #expect(problems(try store.verify()) == ["disk damaged"])
+    }
+
+    @Test func aDigestOfADiskIsOfItsContent() throws {
+        let one = try workspace.write("one", [UInt8](repeating: 0, count: 20000) + [1, 2, 3])
+        let two = "\(workspace.path)/two"
+        let file = try FileDescriptor.open(two, O_WRONLY | O_CREAT, mode: 0o644)
+        let before = try DiskContent.digest(of: two)
+        #expect(pwrite(file.raw, [UInt8]([1, 2, 3]), 3, 20000) == 3)
+        #expect(try DiskContent.digest(of: one) == DiskContent.digest(of: two))
+        #expect(try DiskContent.digest(of: two) != before)
+        #expect(pwrite(file.raw, [UInt8]([1, 2, 3]), 3, 16000) == 3)
+        #expect(try DiskContent.digest(of: one) != DiskContent.digest(of: two))
     }
 
     @Test func theLimitHoldsBeforeAnythingIsWritten() throws {

@@ -91,6 +91,24 @@ def test_what_is_saved_keeps_its_digests(kept, other, another_archive, tmp_path)
     assert b"not-there" in result.stderr and os.listdir(tmp_path).count("none.tar") == 0
 
 
+def test_podman_reads_what_is_saved_and_we_what_it_saves(kept, another_archive, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("podman wants a user namespace that not everybody has")
+    podman = ["podman", "--root", tmp_path / "root", "--runroot", tmp_path / "run", "--storage-driver", "vfs"]
+    kept("image", "load", "-i", another_archive, "--name", "another:1", check=0)
+    digests = {f"docker.io/library/{row['name']}": row["digest"] for row in rows(kept)}
+    for images in (["kept"], ["kept", "another:1"]):
+        kept("image", "save", "-o", tmp_path / "saved.tar", *images, check=0)
+        subprocess.run([*podman, "load", "-q", "-i", tmp_path / "saved.tar"], check=True)
+    listed = subprocess.run([*podman, "images", "--format", "{{.Repository}}:{{.Tag}} {{.Digest}}"], check=True,
+                            capture_output=True, text=True).stdout
+    assert dict(line.split() for line in listed.splitlines()) == digests
+    for form in ("oci-archive", "docker-archive"):
+        subprocess.run([*podman, "save", "-q", "--format", form, "-o", tmp_path / form, "another:1"], check=True)
+        kept("image", "load", "-i", tmp_path / form, "--name", form, check=0)
+    assert verify(kept)["findings"] == []
+
+
 def test_df_and_prune(kept, another_archive):
     kept("image", "load", "-i", another_archive, "--name", "another", check=0)
     kept.run("kept", "true")
@@ -104,8 +122,10 @@ def test_df_and_prune(kept, another_archive):
     process.communicate(b"\n", timeout=60)
 
 
-def test_a_limit_is_kept(other, demo_archive):
+def test_a_limit_is_kept(other, demo_archive, registry):
     other.configure(image_store_limit="100k")
+    registry.go.set()
+    assert b"image_store_limit" in other("pull", "--plain-http", registry.image, check=125).stderr
     assert b"image_store_limit" in other("image", "load", "-i", demo_archive, check=125).stderr
     assert blobs(other) == set()
 
@@ -303,7 +323,7 @@ def leave(space, kibibytes):
 @pytest.mark.parametrize("way", ["load", "pull"])
 def test_a_full_disk_while_content_comes(small, another_archive, registry, way):
     registry.go.set()
-    words = ["pull", "--plain-http", registry.image] if way == "pull" else ["image", "load", "-i", another_archive, "--name", "another"]
+    words = ["pull", "-q", "--plain-http", registry.image] if way == "pull" else ["image", "load", "-i", another_archive, "--name", "another"]
     name = registry.image if way == "pull" else "another:latest"
     outcomes = set()
     for room in (0, 4, 1000, 2052, 2056, 2060, 2064, 2068, 2072, 2080, 2100):

@@ -72,7 +72,8 @@ struct ImageVerifyCommand: Command {
                     .init(title: "PROBLEM") { $0.problem + ($0.remedy.isEmpty ? "" : "; " + $0.remedy) },
                 ], id: { $0.name })
             if !rows.isEmpty { Output.standard(try listing.render(rows, .table)) }
-            let what = "\(found.images) images, \(found.blobs) blobs, \(found.disks) layer disks"
+            let what = [(found.images, "image"), (found.blobs, "blob"), (found.disks, "layer disk")]
+                .map { "\($0) \($1)\($0 == 1 ? "" : "s")" }.joined(separator: ", ")
             let hint = repair ? "" : "; \"cloister image verify --repair\" removes what is"
             Output.standard("\(what): \(found.isWhole ? "whole" : "damaged\(hint)").\n")
         }
