@@ -31,7 +31,7 @@ extension ImageStore {
             if damaged.contains(name) { continue }
             found.add(.leftover, Digest(hex: name)?.description ?? name, "is content of no image", .harmless)
         }
-        for entry in entries { verify(entry, damaged, &found) }
+        for entry in entries { verify(entry, damaged, repair, &found) }
         try verifyDisks(needed, repair, &found)
         try findUnfinished(&found)
         if repair, found.findings.contains(where: { $0.state == .harmless }) {
@@ -99,7 +99,9 @@ extension ImageStore {
         return references
     }
 
-    private func verify(_ entry: References.Entry, _ damaged: Set<String>, _ found: inout Verification) {
+    private func verify(
+        _ entry: References.Entry, _ damaged: Set<String>, _ repair: Bool, _ found: inout Verification
+    ) {
         found.images += 1
         let reference = entry.reference.flatMap { try? ImageReference($0) }
         let name = reference?.familiar ?? entry.descriptor.digest
@@ -123,10 +125,12 @@ extension ImageStore {
             do { _ = try image(entry) } catch { problems.append("cannot be used: \(error)") }
         }
         guard !problems.isEmpty else { return }
-        let remedy =
+        var remedy =
             reference == nil
             ? "load it again, or remove it with cloister image remove"
             : "cloister pull \(name) or cloister image load brings it back"
+        // A pull does not read whole what is there.
+        if !repair, !damaged.isEmpty { remedy = "after cloister image verify --repair, " + remedy }
         found.add(.image, name, problems.joined(separator: ", "), remedy: remedy, .damaged)
     }
 

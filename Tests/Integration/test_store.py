@@ -94,12 +94,14 @@ def test_what_is_saved_keeps_its_digests(kept, other, another_archive, tmp_path)
 def test_podman_reads_what_is_saved_and_we_what_it_saves(kept, another_archive, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("podman wants a user namespace that not everybody has")
-    podman = ["podman", "--root", tmp_path / "root", "--runroot", tmp_path / "run", "--storage-driver", "vfs"]
+    podman = ["podman", "--root", kept.directory / "p", "--runroot", kept.directory / "r", "--storage-driver", "vfs"]
     kept("image", "load", "-i", another_archive, "--name", "another:1", check=0)
     digests = {f"docker.io/library/{row['name']}": row["digest"] for row in rows(kept)}
-    for images in (["kept"], ["kept", "another:1"]):
+    # One it takes as OCI layout; several by manifest.json, where it knows their manifests from before.
+    for images in (["kept"], ["another:1"], ["kept", "another:1"]):
         kept("image", "save", "-o", tmp_path / "saved.tar", *images, check=0)
-        subprocess.run([*podman, "load", "-q", "-i", tmp_path / "saved.tar"], check=True)
+        output = subprocess.run([*podman, "load", "-q", "-i", tmp_path / "saved.tar"], check=True, capture_output=True).stdout
+        assert len(output.splitlines()) == len(images)
     listed = subprocess.run([*podman, "images", "--format", "{{.Repository}}:{{.Tag}} {{.Digest}}"], check=True,
                             capture_output=True, text=True).stdout
     assert dict(line.split() for line in listed.splitlines()) == digests
@@ -224,6 +226,29 @@ def test_removal_waits_for_nobodys_pull(kept, registry):
     assert pull.returncode == 0, error
     # Who added takes what nobody needs any more.
     assert names(kept) == [registry.image] and not before & blobs(kept)
+
+
+def test_everything_at_once(kept, another_archive, demo_archive):
+    """Whatever many do to the store at the same time, it is whole at every moment and in the end."""
+    work = [["image", "load", "-q", "-i", another_archive, "--name", "one"], ["image", "load", "-q", "-i", another_archive, "--name", "two"],
+            ["image", "load", "-q", "-i", demo_archive, "--name", "one"], ["image", "tag", "kept", "two"], ["rmi", "-f", "one"],
+            ["rmi", "-f", "two"], ["image", "prune", "-f"], ["image", "verify"], ["image", "verify", "--repair"], ["system", "df"]]
+    failures = []
+
+    def repeat(words):
+        for _ in range(10):
+            result = kept(*words)
+            if result.returncode != 0 and words[0] != "rmi":
+                failures.append((words, result.stdout, result.stderr))
+
+    threads = [threading.Thread(target=repeat, args=[words]) for words in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    kept("image", "remove", "-f", "one", "two", check=0)
+    assert names(kept) == ["kept:latest"] and len(blobs(kept)) == 3 and verify(kept)["findings"] == []
 
 
 # Crashes.
