@@ -56,7 +56,7 @@ struct References: Codable, Equatable {
             let bytes = try OCIJSON.encode(references, pretty: true)
             do throws(SystemError) { try Files.replace(location.references, bytes, mode: 0o644) } catch {
                 guard frees, error.errno == ENOSPC || error.errno == EDQUOT, unlink(location.reserve) == 0 else {
-                    throw error
+                    throw ImageError.explaining(error, at: location.root, doing: "changing the list of images")
                 }
                 try Files.replace(location.references, bytes, mode: 0o644)
             }

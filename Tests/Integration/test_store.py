@@ -295,12 +295,13 @@ def test_kills_of_a_pull(kept, registry):
     assert [row for row in verify(kept)["findings"] if "pull" not in row["problem"]] == []
 
 
-def test_kills_of_a_removal(kept, another_archive):
+@pytest.mark.parametrize("words", ["remove another", "prune -a -f --filter label=kind=another", "tag kept another", "verify --repair"])
+def test_kills_of_what_changes_the_store(kept, another_archive, words):
     def load():
         kept("image", "load", "-i", another_archive, "--name", "another", check=0)
 
     load()
-    for _ in kill_at_random(kept, ["image", "remove", "another"], 20):
+    for _ in kill_at_random(kept, ["image", *words.split()], 20):
         expect_whole(kept, "kept:latest")
         load()
     assert verify(kept)["findings"] == [] and names(kept) == ["another:latest", "kept:latest"]
@@ -370,6 +371,10 @@ def test_a_full_disk_while_content_comes(small, another_archive, registry, way):
 def test_a_full_disk_does_not_keep_an_image(small, another_archive):
     small("image", "load", "-i", another_archive, "--name", "another", check=0)
     leave(small, 0)
+    for words in (["tag", "kept", "third"], ["save", "-o", small.images / "saved.tar", "kept"]):
+        error = small("image", *words, check=125).stderr
+        assert FULL in error and error.count(b"\n") == 1, error
+    assert not list(small.images.glob("saved.tar*"))
     small("image", "remove", "another", check=0)
     expect_whole(small, "kept:latest")
     assert names(small) == ["kept:latest"]
