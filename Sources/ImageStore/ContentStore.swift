@@ -132,8 +132,8 @@ final class TemporaryArea {
 enum Limits {
     /// Indexes, manifests, configurations: what containerd and registries allow.
     static let documentInBytes = 4 << 20
-    /// What overlayfs can stack.
-    static let layers = 500
+    /// What a guest can be given as disks, each of them a function of a PCI device.
+    static let layers = 200
     /// One layer, as it is in the archive.
     static let layerInBytes: Int64 = 64 << 30
     /// Entries of an archive, and images in it.

@@ -48,6 +48,7 @@ extension RunCommand {
             rootfs: layers.map { Mount(type: "ext4", source: $0.path, options: ["ro"]) }
                 + [Mount(type: "ext4", source: disk, options: ["rw"])])
         request.options = options
+        request.options.vcpus = max(options.vcpus, Self.vcpus(forDisks: request.rootfs.count))
         request.terminal = terminal
         request.prepare = {
             // There may be one of a sandbox of this name that was killed with everything around it.
@@ -70,6 +71,10 @@ extension RunCommand {
         let status = try result.get()
         if status != 0 { throw ExitCode(status) }
     }
+
+    /// A processor has some two hundred interrupts for its devices, and a disk takes two. One too many stays silent, and the
+    /// guest with it.
+    private static func vcpus(forDisks count: Int) -> UInt32 { 1 + UInt32(count / 80) }
 
     /// The image, from its registry where `--pull` says so; then its layers are unpacked as they come.
     private func image(_ store: ImageStore, _ builder: SandboxLayerBuilder) throws -> StoredImage {

@@ -11,8 +11,17 @@ struct SandboxLayerBuilder: LayerBuilder {
     /// What decompressing and a page cache for tens of thousands of files want.
     static let memoryInBytes: UInt64 = 512 << 20
 
+    /// Each layer is two disks, and a guest takes the longer to find them the more there are.
+    static let layersAtOnce = 24
+
     func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult] {
         Notices.progress("unpacking \(jobs.count) layer\(jobs.count == 1 ? "" : "s"), once")
+        return try stride(from: 0, to: jobs.count, by: Self.layersAtOnce).flatMap {
+            try unpackAtOnce(Array(jobs[$0..<min($0 + Self.layersAtOnce, jobs.count)]))
+        }
+    }
+
+    private func unpackAtOnce(_ jobs: [UnpackJob]) throws -> [UnpackResult] {
         var request = UnpackRequest()
         request.options = options
         request.options.memoryInBytes = max(options.memoryInBytes, Self.memoryInBytes)
