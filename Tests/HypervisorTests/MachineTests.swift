@@ -75,6 +75,41 @@ import Testing
         #expect(!Files.exists("\(Self.base)/lv"))
     }
 
+    /// Whether the guest answers or not: this one does not.
+    @Test func disksArePluggedIn() throws {
+        let path = "\(Self.base)/disk"
+        try Files.write(path, [UInt8](repeating: 0, count: 1 << 20), mode: 0o644)
+        let disk = Disk(path: path, readOnly: true, serial: "host-0")
+        let machine = try machine(.halts) { $0.pluggable = true }
+        #expect(throws: HypervisorError.self) { try machine.plug(disk, port: 0) }
+        try machine.start()
+        defer { machine.destroy() }
+        let pid = try #require(machine.qemuPid)
+        let isOpen = {
+            try Files.list("/proc/\(pid)/fd").contains { realpath(of: "/proc/\(pid)/fd/\($0)") == path }
+        }
+        #expect(try !isOpen())
+        try machine.plug(disk, port: MachineConfiguration.mostPluggedDisks - 1)
+        #expect(try isOpen())
+        for port in [-1, MachineConfiguration.mostPluggedDisks, MachineConfiguration.mostPluggedDisks - 1] {
+            let other = Disk(path: path, readOnly: true, serial: "host-1")
+            #expect(throws: HypervisorError.self) { try machine.plug(other, port: port) }
+        }
+        let missing = Disk(path: "\(path)-not-there", readOnly: true, serial: "host-2")
+        #expect(throws: HypervisorError.self) { try machine.plug(missing, port: 0) }
+        let error = #expect(throws: HypervisorError.self) { try machine.unplug(disk, timeout: .milliseconds(200)) }
+        #expect(error?.description == "take away disk host-0: the guest has not let go of it")
+    }
+
+    @Test func noDisksArePluggedInWhereNoneWereToBe() throws {
+        let machine = try machine(.halts)
+        try machine.start()
+        defer { machine.destroy() }
+        let disk = Disk(path: "/dev/null", readOnly: true, serial: "host-0")
+        #expect(throws: HypervisorError.self) { try machine.plug(disk, port: 0) }
+        #expect(throws: HypervisorError.self) { try machine.unplug(disk, timeout: .seconds(1)) }
+    }
+
     @Test func emulatorIsConfined() throws {
         let machine = try machine(.halts)
         try machine.start()
@@ -165,4 +200,10 @@ import Testing
         #expect(!Files.exists("\(Self.base)/lv"))
         #expect(machine.qemuPid == nil || kill(machine.qemuPid ?? 0, 0) != 0)
     }
+}
+
+private func realpath(of path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(cString: resolved)
 }
