@@ -82,7 +82,7 @@ let package = Package(
         tests("ImageStore", ["OCISpec", "Registry", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
-        tests("Sandbox", ["CSystem", "OCISpec", "Storage", "System"]),
+        tests("Sandbox", ["CSystem", "OCISpec", "Storage", "System", "Vsock", "VsockDriver"]),
         tests(
             "ContainerdShim",
             ["AgentAPI", "Config", "ContainerdAPI", "OCISpec", "Protobuf", "Sandbox", "System", "TTRPC"]),

@@ -31,6 +31,10 @@ public final class ContainerProcess: Sendable {
         var waiter: pid_t = 0
     }
 
+    /// How long a reader that takes nothing keeps others from knowing of a process's end. The guest has waited as long for
+    /// what this process has no room for.
+    private static let patienceWithReaders = Duration.seconds(2)
+
     let reference: ProcessReference
     let guest: Sandbox.Guest
     private let ports: StdioPorts
@@ -85,6 +89,7 @@ public final class ContainerProcess: Sendable {
                 status: answer.exitStatus, atInNanosecondsSinceEpoch: answer.exitedAtInNanoseconds,
                 outOfMemory: answer.outOfMemory)
         }
+        ports.waitUntilDrained(timeout: Self.patienceWithReaders)
         // A program may end before the answer to its start is read; then the start comes first.
         state.wait { state -> Void? in
             if state.isStarting { return nil }
@@ -102,10 +107,6 @@ public final class ContainerProcess: Sendable {
 
     /// Blocks until all the process wrote has been handed to its outputs, or the time is up.
     public func waitUntilDrained(timeout: Duration? = nil) { ports.waitUntilDrained(timeout: timeout) }
-
-    /// Ends the process's standard input once what can be read from the host's side of it now has been carried; whoever
-    /// still holds that side's other end is not listened to any more.
-    public func closeInput() { ports.closeInput() }
 
     public func signal(_ number: UInt32, all: Bool = false) throws(RPCError) {
         var request = SignalProcessRequest()

@@ -21,7 +21,6 @@ final class StdioPorts: Sendable {
         var openOutputs: Int
         /// Ports nobody has dialed yet.
         var waiting: Set<UInt32>
-        var inputIsClosed = false
     }
 
     let io: ProcessIO
@@ -52,7 +51,9 @@ final class StdioPorts: Sendable {
         for (port, output) in [(io.stdoutPort, stdio.output), (io.stderrPort, stdio.error)] {
             guard let output else { continue }
             listen(port) { [state] in
-                StreamEnds(input: nil, output: output) { _ in state.withLock { $0.openOutputs -= 1 } }
+                StreamEnds(input: nil, output: output) { _ in
+                    UnreadOutput.whenTaken(output) { state.withLock { $0.openOutputs -= 1 } }
+                }
             }
         }
     }
@@ -61,26 +62,15 @@ final class StdioPorts: Sendable {
         device.listen(port: port) { [device, state] _ in
             // Once: a second connection to the port is refused by the device, which no longer knows it.
             device.unlisten(port: port)
-            let isWanted = state.withLock { state in
-                if state.waiting.remove(port) == nil { return false }
-                // Known to the device when this returns; what it is told now it does after that.
-                if state.inputIsClosed { device.endInput(port: port) }
-                return true
-            }
-            return isWanted ? ends() : nil
+            return state.withLock { $0.waiting.remove(port) } == nil ? nil : ends()
         }
     }
 
-    /// Ends the process's input once what can be read of it now has been carried, before the guest dials as well as after.
-    func closeInput() {
-        guard io.stdinPort != 0 else { return }
-        state.withLock { $0.inputIsClosed = true }
-        device.endInput(port: io.stdinPort)
-    }
-
-    /// Blocks until everything the process wrote has been handed to its outputs.
-    func waitUntilDrained(timeout: Duration?) {
-        _ = state.wait(timeout: timeout) { $0.openOutputs <= 0 ? true : nil }
+    /// Blocks until everything the process wrote has been handed to its outputs, and read where that can be known
+    /// (`UnreadOutput`). - Returns: false when the time was up.
+    @discardableResult
+    func waitUntilDrained(timeout: Duration?) -> Bool {
+        state.wait(timeout: timeout) { $0.openOutputs <= 0 ? true : nil } ?? false
     }
 
     /// Stops waiting for streams that were never dialed, and for readers that do not read.

@@ -54,8 +54,6 @@ final class Connection {
     /// Whether epoll knows the endpoints' descriptors.
     var outputIsWatched = false
     var inputIsWatched = false
-    /// Whether the input ends where there is nothing to read at the moment.
-    var inputEndsWhenEmpty = false
     var reason = StreamEnds.Reason.finished
     private var onClosed: (@Sendable (StreamEnds.Reason) -> Void)?
 

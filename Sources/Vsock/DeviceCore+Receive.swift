@@ -111,9 +111,11 @@ extension DeviceCore {
             try put(header(connection, .data, length: UInt32(count)), payload: count)
             return .sent
         case .moved:
-            return try endInput(connection)
+            receiveQueue.putBack()
+            endToGuest(connection)
+            owe(connection, shutdown: .send)
+            return try sendOne(connection)
         case .wouldBlock:
-            if connection.inputEndsWhenEmpty { return try endInput(connection) }
             receiveQueue.putBack()
             watchInput(connection, endpoint)
             return .idle
@@ -124,14 +126,6 @@ extension DeviceCore {
             owe(connection, shutdown: .send)
             return try sendOne(connection)
         }
-    }
-
-    /// The input has nothing more: gives back the chain that was taken for it, and says so.
-    private func endInput(_ connection: Connection) throws(RingError) -> Step {
-        receiveQueue.putBack()
-        endToGuest(connection)
-        owe(connection, shutdown: .send)
-        return try sendOne(connection)
     }
 
     /// Owes the guest word of what this side will not do any more.

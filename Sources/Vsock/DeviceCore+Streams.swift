@@ -150,14 +150,6 @@ extension DeviceCore {
         receive()
     }
 
-    /// Sends what the inputs of the connections to `port` have, and then ends them.
-    func endInput(port: UInt32) {
-        for connection in connections.values where connection.key.hostPort == port {
-            connection.inputEndsWhenEmpty = true
-            inputIsReady(connection)
-        }
-    }
-
     /// Lets go of the input.
     func endToGuest(_ connection: Connection) {
         if let endpoint = connection.inputEndpoint {

@@ -75,13 +75,6 @@ public final class VsockDevice: Sendable {
     /// A host port that was not given out before and that nobody listens at.
     public func allocatePort() -> UInt32 { listeners.allocate() }
 
-    /// Ends, for the connections to `port`, the way to the guest once what can be read from their inputs without waiting has
-    /// been sent: as if the input had ended there.
-    public func endInput(port: UInt32) {
-        let core = core
-        loop.enqueue { core.run { $0.endInput(port: port) } }
-    }
-
     /// Throws away what the outputs of the connections to `port` have not taken, and lets go of them.
     public func abandonOutput(port: UInt32) {
         let core = core
