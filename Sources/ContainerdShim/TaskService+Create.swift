@@ -22,13 +22,13 @@ extension TaskService {
     }
 
     /// containerd: the first container of a pod makes its sandbox.
-    func createForContainerd(_ request: CreateTaskRequest, _ streams: Stdio) throws -> Container {
+    func createForContainerd(_ request: CreateTaskRequest, _ streams: Stdio, isFirst: Bool) throws -> Container {
         guard request.checkpoint.isEmpty else {
             throw SandboxError(.invalid, "a sandbox's container cannot be restored from a checkpoint")
         }
         let runtime = try PodConfiguration.runtimeClass(request.options)
         var spec = try specification(request.bundle)
-        if let pod { pod.complete(&spec, isFirst: tasks.count == 1) }
+        if let pod { pod.complete(&spec, isFirst: isFirst) }
         let hooks = try ContainerHooks(spec, id: request.id, bundle: request.bundle, host: host)
         let options = service.options
         let sandbox = try service.podSandbox { [spec] in
@@ -48,7 +48,7 @@ extension TaskService {
             pod?.watch(sandbox)
             return container
         } catch {
-            if tasks.count == 1 { service.discard(sandbox) }
+            if isFirst { service.discard(sandbox) }
             throw error
         }
     }

@@ -81,8 +81,12 @@ final class TaskService: Sendable {
         let name = TaskName(request.id)
         let stdio = TaskStdio(
             input: request.stdin, output: request.stdout, error: request.stderr, terminal: request.terminal)
-        let container = try make(name, stdio) { streams in
-            containerd == nil ? try createForClient(request, streams) : try createForContainerd(request, streams)
+        let container = try tasks.creating { isFirst in
+            try make(name, stdio) { streams in
+                containerd == nil
+                    ? try createForClient(request, streams)
+                    : try createForContainerd(request, streams, isFirst: isFirst)
+            }
         }
         var response = CreateTaskResponse()
         response.pid = pid(try container.process(""))
@@ -177,14 +181,15 @@ final class TaskService: Sendable {
     private func watch(_ name: TaskName) throws {
         guard containerd != nil, let entry = tasks[name] else { return }
         let process = try process(TaskProcess(id: name.container, execID: name.process))
-        Thread.start("exit") { [self] in
+        let number = pid(process)
+        entry.publishEnd { [self] in
             let exit = process.wait()
             entry.waitUntilStartIsKnown()
             if exit.outOfMemory, name.process.isEmpty { publishOutOfMemory(name.container) }
             var event = TaskEvents.Exit()
             event.containerID = name.container
             event.id = name.process.isEmpty ? name.container : name.process
-            event.pid = pid(process)
+            event.pid = number
             event.exitStatus = exit.status
             event.exitedAt = Timestamp(nanosecondsSinceEpoch: exit.atInNanosecondsSinceEpoch)
             events.publish(event)
@@ -218,14 +223,15 @@ final class TaskService: Sendable {
         let sandbox = try service.sandbox()
         let container = try sandbox.container(request.id)
         let process = try container.process(request.execID)
-        try sandbox.delete(container, process: request.execID)
+        let entry = tasks[TaskName(request.id, request.execID)]
         var response = DeleteResponse()
         response.pid = pid(process)
+        try sandbox.delete(container, process: request.execID)
+        entry?.waitUntilEndIsKnown()
         if case .stopped(_, let exit) = process.status {
             response.exitStatus = exit.status
             response.exitedAt = Timestamp(nanosecondsSinceEpoch: exit.atInNanosecondsSinceEpoch)
         }
-        let entry = tasks[TaskName(request.id, request.execID)]
         tasks.remove(TaskName(request.id, request.execID))
         if request.execID.isEmpty {
             runHooks(.poststop, of: entry, pid: nil)

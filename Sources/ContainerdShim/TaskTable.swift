@@ -14,6 +14,8 @@ final class TaskEntry: Sendable {
 
     private struct State {
         var phase = Phase.creating
+        /// Whether somebody is going to publish the process's end.
+        var endIsOwed = false
         var stdio = TaskStdio()
         var input: InputRelay?
         var isPaused = false
@@ -57,6 +59,19 @@ final class TaskEntry: Sendable {
         _ = state.wait { state -> Bool? in if case .starting = state.phase { nil } else { true } }
     }
 
+    /// Publishes the process's end by `body`, on a thread of its own; until it has, the end is not known.
+    func publishEnd(_ body: @escaping @Sendable () -> Void) {
+        state.withLock { $0.endIsOwed = true }
+        Thread.start("exit") { [self] in
+            body()
+            state.withLock { $0.endIsOwed = false }
+        }
+    }
+
+    /// Blocks until the end has been published, if somebody does so. containerd takes a process's deletion for the last that
+    /// is said of it.
+    func waitUntilEndIsKnown() { _ = state.wait { $0.endIsOwed ? nil : true } }
+
     var input: InputRelay? { state.withLock { $0.input } }
 
     /// - Returns: whether it is the first time.
@@ -71,6 +86,25 @@ final class TaskEntry: Sendable {
 /// All processes of a sandbox by name.
 final class TaskTable: Sendable {
     private let entries = Guarded<[TaskName: TaskEntry]>([:])
+    private let firstIsUnderWay = Guarded(false)
+
+    /// Creates a container. As long as there is none, one at a time: the first makes the sandbox, and the others what they
+    /// share with the first.
+    /// - Parameter body: told whether no container is there.
+    func creating<T>(_ body: (_ isFirst: Bool) throws -> T) rethrows -> T {
+        let isFirst = firstIsUnderWay.wait { isUnderWay -> Bool? in
+            if isUnderWay { return nil }
+            isUnderWay = !hasContainer
+            return isUnderWay
+        }
+        guard isFirst == true else { return try body(false) }
+        defer { firstIsUnderWay.withLock { $0 = false } }
+        return try body(true)
+    }
+
+    private var hasContainer: Bool {
+        entries.withLock { $0.contains { $0.key.process.isEmpty && !$0.value.isCreating } }
+    }
 
     /// - Throws: `SandboxError` when there is one of this name.
     func add(_ name: TaskName) throws(SandboxError) -> TaskEntry {

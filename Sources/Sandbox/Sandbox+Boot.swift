@@ -16,6 +16,11 @@ extension Sandbox {
             }
             state.phase = .booting
         }
+        try bootClaimed(disks: disks)
+    }
+
+    /// By whoever has set the phase to `booting`.
+    func bootClaimed(disks: [Hypervisor.Disk]) throws(SandboxError) {
         do {
             try bootMachine(disks)
         } catch {

@@ -70,12 +70,14 @@ extension Sandbox {
     private func bootIfNeeded(disks: [Hypervisor.Disk], for container: String) throws {
         let isFirst = state.wait { state -> Bool? in
             switch state.phase {
-            case .idle: true
-            case .booting: nil
-            case .running, .stopped: false
+            case .idle:
+                state.phase = .booting
+                return true
+            case .booting: return nil
+            case .running, .stopped: return false
             }
         }
-        guard isFirst == false else { return try boot(disks: disks) }
+        guard isFirst == false else { return try bootClaimed(disks: disks) }
         for disk in disks { try plug(disk, for: container) }
     }
 
@@ -110,7 +112,8 @@ extension Sandbox {
         container.known.withLock { $0[id] = ContainerProcess(reference, guest, ports, pid: response.pid) }
     }
 
-    private static let patienceWithReaders = Duration.seconds(5)
+    /// After what an end was not told for (`ContainerProcess`).
+    private static let patienceWithReaders = Duration.seconds(3)
 
     /// Forgets a process, and with its init the container. Whatever it wrote has been handed on before this
     /// returns, unless in a pod nobody takes it.
