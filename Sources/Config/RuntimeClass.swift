@@ -16,8 +16,8 @@ public struct RuntimeClass: Equatable, Sendable {
 
 extension Configuration {
     /// The configuration of a runtime class: the defaults, changed by its file, or else the usual one, changed by its options.
-    /// - Throws: `ConfigurationError`, also where it sets `state_directory`: all classes of a machine have that in common,
-    ///   since containerd gives no options to those that look for a sandbox.
+    /// - Throws: `ConfigurationError`, also where it sets a `state_directory` of its own: all classes of a machine have that in
+    ///   common, since containerd gives no options to those that look for a sandbox.
     public static func load(
         _ runtime: RuntimeClass, environment: (String) -> String? = Configuration.ownEnvironment
     ) throws(ConfigurationError) -> Configuration {
@@ -43,7 +43,11 @@ extension Configuration {
         if !runtime.configBody.isEmpty {
             result = try result.changed(by: runtime.configBody, path: "the runtime's options")
         }
-        guard result.stateDirectory == usual.stateDirectory else {
+        // A class may name the usual file.
+        guard
+            result.stateDirectory == usual.stateDirectory
+                || result.stateDirectory == (try? load(environment: environment))?.stateDirectory
+        else {
             throw ConfigurationError(
                 "state_directory is set for one runtime class, but all must have the same; set it in "
                     + "/etc/cloister/config.toml.")

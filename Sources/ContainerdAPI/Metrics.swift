@@ -138,10 +138,15 @@ public struct MetricsV1: Message {
         public var values: [String: UInt64] = [:]
         public var usage: Entry?
         public var swap: Entry?
+        public var kernel: Entry?
+        public var kernelTCP: Entry?
         public init() {}
         public static let fields =
             numbered(own + ["hierarchical_memory_limit", "hierarchical_memsw_limit"] + own.map { "total_" + $0 })
-            + [.optional(33, \.usage, .message), .optional(34, \.swap, .message)]
+            + [
+                .optional(33, \.usage, .message), .optional(34, \.swap, .message), .optional(35, \.kernel, .message),
+                .optional(36, \.kernelTCP, .message),
+            ]
     }
 
     public struct BlockIO: Message {

@@ -91,6 +91,9 @@ enum TaskMetrics {
             "limit": memory["hierarchical_memsw_limit"],
             "usage": stats.memoryInBytes.addingReportingOverflow(stats.swapInBytes).partialValue,
         ])
+        // CRI-O takes it for granted that these are there.
+        memory.kernel = MetricsV1.Memory.Entry(["limit": unlimited, "usage": stats.memory["kernel"] ?? 0])
+        memory.kernelTCP = MetricsV1.Memory.Entry(["limit": unlimited, "usage": stats.memory["sock"] ?? 0])
         return memory
     }
 

@@ -28,12 +28,18 @@ extension TaskService {
         }
         let runtime = try PodConfiguration.runtimeClass(request.options)
         var spec = try specification(request.bundle)
+        spec.unpinNamespaces(pod: getpid())
         if let pod { pod.complete(&spec, isFirst: isFirst) }
         let hooks = try ContainerHooks(spec, id: request.id, bundle: request.bundle, host: host)
         let options = service.options
-        let sandbox = try service.podSandbox { [spec] in
+        let sandbox = try service.podSandbox { [spec, host] in
             var configuration = try PodConfiguration.sandbox(
                 id: options.id, stateDirectory: options.stateDirectory, runtime, spec)
+            if let host {
+                configuration.copyOfHost = { path throws(SystemError) in
+                    try host.run("copy") { () throws(SystemError) in try MountTree(copying: path, recursively: true) }
+                }
+            }
             if let log { configuration.log = { log.error($0) } }
             if let path = spec.linux?.cgroupsPath, !path.isEmpty {
                 try HostCgroup(cgroupsPath: path).join(record: options.cgroupRecord)

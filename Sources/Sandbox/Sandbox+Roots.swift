@@ -18,8 +18,9 @@ extension Sandbox {
                 try tree.addRoot(mounts)
             }
         case .directory(let path):
+            let copy = try configuration.copyOfHost(path)
             request.rootfs.sharePath = try share(for: request.containerID) { tree throws(SystemError) in
-                try tree.addRoot([HostMount(type: "bind", source: path, options: ["rbind"])])
+                try tree.addRoot(copy)
             }
         }
         return []

@@ -24,6 +24,12 @@ public struct SandboxConfiguration: Sendable {
     /// that are directories of the host's. This process must have a mount namespace of its own then, entered before any
     /// thread was started.
     public var virtiofsd: String?
+    /// Copies what is mounted at a directory of the host and below, as the host sees it. What is mounted after this process has
+    /// got a mount namespace of its own appears there only where the host's mounts are shared (mount_namespaces(7)), and those
+    /// below CRI-O's storage are not.
+    public var copyOfHost: @Sendable (_ path: String) throws(SystemError) -> MountTree = { path throws(SystemError) in
+        try MountTree(copying: path, recursively: true)
+    }
     /// Shared by all sandboxes of a user: what libvirt learnt of QEMU.
     public var capabilityCache: String
 

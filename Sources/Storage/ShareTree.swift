@@ -58,11 +58,24 @@ public final class ShareTree: Sendable {
     /// Mounts a root filesystem's mounts, one over the other.
     /// - Returns: its name in the directory.
     public func addRoot(_ mounts: [HostMount]) throws(SystemError) -> String {
+        try addRoot { path throws(SystemError) in
+            for mount in mounts { try mount.mount(at: path) }
+        }
+    }
+
+    /// Mounts a directory as a root filesystem.
+    /// - Returns: its name in the directory.
+    public func addRoot(_ tree: MountTree) throws(SystemError) -> String {
+        try addRoot { path throws(SystemError) in
+            try tree.isolate()
+            try tree.attach(at: path)
+        }
+    }
+
+    private func addRoot(_ mount: (_ path: String) throws(SystemError) -> Void) throws(SystemError) -> String {
         let (name, path) = number("r")
         if Glibc.mkdir(path, 0o755) != 0 { throw SystemError("mkdir", path) }
-        do throws(SystemError) {
-            for mount in mounts { try mount.mount(at: path) }
-        } catch {
+        do throws(SystemError) { try mount(path) } catch {
             remove(path)
             throw error
         }

@@ -100,6 +100,15 @@ import Testing
         #expect(configuration.memoryInBytes == 1 << 30)
     }
 
+    @Test func aPathMayNameTheUsualFile() throws {
+        let home = try TemporaryDirectory()
+        let path = "\(home.path)/c.toml"
+        try Files.write(path, "state_directory = '/s'")
+        let configuration = try Configuration.load(
+            RuntimeClass(configPath: path), environment: { ["CLOISTER_CONFIG": path][$0] })
+        #expect(configuration.stateDirectory == "/s")
+    }
+
     @Test func optionsChangeTheUsualFile() throws {
         let body = Array("memory = '1g'\npod_annotations = ['io.cloister.cpus']".utf8)
         let configuration = try load(RuntimeClass(configBody: body), "cpus = 3")

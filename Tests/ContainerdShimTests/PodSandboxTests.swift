@@ -31,6 +31,22 @@ import Testing
         #expect(words.keys.allSatisfy { spec.annotations[$0] == nil })
     }
 
+    @Test func namespacesThatCRIOKeepsAreThePods() {
+        func namespaces(_ type: String) -> [RuntimeSpec.Namespace]? {
+            var spec = RuntimeSpec(
+                annotations: type.isEmpty ? [:] : ["io.kubernetes.cri-o.ContainerType": type],
+                linux: RuntimeSpec.Linux(namespaces: [
+                    .init(type: "ipc", path: "/run/ipcns/1"), .init(type: "network", path: "/run/netns/1"),
+                    .init(type: "uts", path: "/proc/7/ns/uts"), .init(type: "pid"),
+                ]))
+            spec.unpinNamespaces(pod: 5)
+            return spec.linux?.namespaces
+        }
+        #expect(namespaces("sandbox")?.map(\.path) == [nil, "/run/netns/1", "/proc/7/ns/uts", nil])
+        #expect(namespaces("container")?.map(\.path) == ["/proc/5/ns/ipc", "/run/netns/1", "/proc/7/ns/uts", nil])
+        #expect(namespaces("")?.map(\.path) == ["/run/ipcns/1", "/run/netns/1", "/proc/7/ns/uts", nil])
+    }
+
     @Test func knowsTheNetwork() throws {
         #expect(try pod().network == .namespace(path: "/run/netns/x"))
         #expect(try pod(network: "").network == .new)

@@ -73,7 +73,7 @@ class Table(Versions):
     def __init__(self, config):
         super().__init__(config)
         self.name = "all"
-        self.whole = not (config.option.keyword or config.option.markexpr or len(config.args) > 1
+        self.whole = not (config.option.collectonly or config.option.keyword or config.option.markexpr or len(config.args) > 1
                           or any("::" in word or word.endswith(".py") for word in config.args))
         self.titles, self.results = {}, {}
 
