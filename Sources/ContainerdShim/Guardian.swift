@@ -6,8 +6,9 @@ import System
 /// The parent of the sandbox's server, which does nothing but outlive it: however the server ends, whatever it started
 /// ends with it, and its files go.
 ///
-/// It works because every process of a sandbox is a descendant: the server is a child subreaper, so a QEMU that
-/// daemonises stays its child; when the server is killed, the kernel gives its children to the guardian, a subreaper too.
+/// It works because every process of a sandbox is a descendant: the server is a child subreaper while it starts QEMU, so that
+/// this stays its child though it daemonises; what others orphan, such as a hook, and what the server leaves when it is
+/// killed, the kernel gives to the guardian, a subreaper too, which reaps it.
 enum Guardian {
     /// Signals that ask a sandbox to end. Blocked in both processes; the server waits for them.
     static var endingSignals: sigset_t {
@@ -23,12 +24,12 @@ enum Guardian {
         let guardian = getpid()
         var set = endingSignals
         sigprocmask(SIG_BLOCK, &set, nil)
-        guard cs_set_child_subreaper() == 0 else { fail("prctl(PR_SET_CHILD_SUBREAPER)") }
+        guard cs_set_child_subreaper(1) == 0 else { fail("prctl(PR_SET_CHILD_SUBREAPER)") }
         let server = cs_fork()
         if server < 0 { fail("fork") }
         if server == 0 {
             // A guardian that is killed asks the server to end in order.
-            guard cs_set_parent_death_signal(SIGTERM) == 0, cs_set_child_subreaper() == 0 else { fail("prctl") }
+            guard cs_set_parent_death_signal(SIGTERM) == 0 else { fail("prctl") }
             // Killed before the kernel knew that it was to say so.
             if getppid() != guardian { kill(getpid(), SIGTERM) }
             return guardian

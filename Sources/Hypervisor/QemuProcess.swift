@@ -4,7 +4,7 @@ import System
 
 /// The QEMU of one root, from its first moment to its reaping, watched by a thread of its own.
 ///
-/// libvirt daemonises QEMU, so it becomes a child of the nearest subreaper, this process, and libvirt waits for it to
+/// libvirt daemonises QEMU, so it becomes a child of the nearest subreaper, now this process, and libvirt waits for it to
 /// vanish without ever reaping it: unreaped, each start of a probe and each destroy takes until libvirt's timeouts (1.6
 /// to 40 s). So whatever libvirt orphaned is reaped here, while a start is under way and after.
 ///

@@ -140,7 +140,9 @@ public final class VirtualMachine: Sendable {
         let start = Clock.monotonic
         let directory = try DriverRoot(root)
         try checkFiles()
-        _ = cs_set_child_subreaper()
+        // Only while QEMU is being started: what others orphan is not this process's, which would never reap it.
+        _ = cs_set_child_subreaper(1)
+        defer { _ = cs_set_child_subreaper(0) }
         let process = QemuProcess(pidFile: directory.pidFile, emulator: configuration.emulatorPath) { [weak self] in
             self?.ended($0)
         }

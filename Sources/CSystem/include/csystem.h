@@ -30,7 +30,7 @@ int cs_pidfd_open(pid_t pid);
 int cs_pidfd_send_signal(int pidfd, int signal);
 
 // prctl(2) is variadic.
-int cs_set_child_subreaper(void);
+int cs_set_child_subreaper(int is_subreaper);
 int cs_set_parent_death_signal(int signal);
 
 // openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: a path an image or guest names, opened below a directory.

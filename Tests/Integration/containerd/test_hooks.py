@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from cri import until
 from test_ctr import specification
 
 
@@ -13,16 +14,16 @@ def shell(script):
 
 
 @pytest.fixture
-def run(ctr, rootfs, tmp_path):  # noqa: F811
-    """Runs a command in a container with hooks, to its end."""
-    def run(command, hooks, **more):
+def run(ctr, rootfs, tmp_path):
+    """Runs a command in a container with hooks, to its end, or what `by` does instead."""
+    def run(command, hooks, by=ctr.run, **more):
         spec = specification(ctr, rootfs)
         spec["process"]["args"] = ["sh", "-c", command]
         spec["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), ["CAP_NET_RAW"])
         spec["hooks"] = hooks
         path = tmp_path / "config.json"
         path.write_text(json.dumps(spec))
-        return ctr.run(image=None, flags=["--config", path], **more)
+        return by(image=None, flags=["--config", path], **more)
     return run
 
 
@@ -72,6 +73,17 @@ def test_a_hook_that_fails_before_the_start_fails_the_container(run, tmp_path):
 def test_a_hook_that_takes_too_long_is_ended(run):
     slow = shell("exec sleep 1000") | {"timeout": 1}
     assert run("true", {"prestart": [slow]}, check=None).returncode != 0
+
+
+def test_what_a_hook_leaves_behind_is_reaped(run, ctr, tmp_path):
+    number = tmp_path / "number"
+    leave = shell(f"sleep 0.2 >/dev/null 2>&1 & echo $! > {number}.new; mv {number}.new {number}")
+    process, _ = run("read line; :", {"poststart": [leave]}, by=ctr.open)
+    until(number.exists, "the hook")
+    pid = int(number.read_text())
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "the end of what the hook left behind")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("moment", ["createContainer", "startContainer"])
