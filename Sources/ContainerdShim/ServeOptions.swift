@@ -5,15 +5,26 @@ public enum InheritedDescriptors {
     /// A listening unix socket, at `task.sock` in the state directory.
     static let listener: Int32 = 3
     /// The read end of a pipe whose write end the client alone holds. For containerd, which may come and go, in its place
-    /// the write end of a pipe that says how the start went: `ServerReadiness`.
+    /// a socket at which it is said how the start went: `ServerReadiness`.
     static let lifeline: Int32 = 4
     /// Locked, and let go by the kernel when the last process of the sandbox is gone.
     static let lock: Int32 = 5
 }
 
-/// What a server for containerd tells `start` before it closes the pipe: that it serves, or why not in one sentence.
+/// What a server for containerd and `start` tell each other.
 enum ServerReadiness {
+    /// From the server before it ends its side: that it serves. Anything else is why it does not, in one sentence.
     static let word = "ready"
+    /// From `start` once it has told containerd of the server. A `start` that ends without that was killed, or failed.
+    static let heard = UInt8(ascii: "\n")
+
+    /// In the server. Blocks until `start` has told containerd. - Returns: false when it never will.
+    static func waitUntilHeard() -> Bool {
+        let start = FileDescriptor(InheritedDescriptors.lifeline)
+        defer { start.close() }
+        var byte: UInt8 = 0
+        return (try? withUnsafeMutableBytes(of: &byte) { try start.read(into: $0) }) == 1 && byte == heard
+    }
 }
 
 /// The command line of `serve`.

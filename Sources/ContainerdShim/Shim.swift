@@ -50,6 +50,7 @@ public enum Shim {
             while sigwait(&set, &number) != 0 {}
             service.end()
         }
+        if options.containerd?.sandbox.isEmpty == true, !ServerReadiness.waitUntilHeard() { service.end() }
         server.serve(listener)
         service.end()
     }
@@ -73,15 +74,18 @@ public enum Shim {
             return (nil, nil)
         }
         say(ServerReadiness.word)
+        guard ServerReadiness.waitUntilHeard() else { exit(125) }
         guard let (pod, call) = PodSandbox.wait(on: listener) else { exit(125) }
         enter(pod.network) { call.refuse(RPCError(.unknown, $0)) }
         return (pod, call)
     }
 
     private static func say(_ text: String) {
-        let ready = FileDescriptor(InheritedDescriptors.lifeline)
-        try? ready.writeAll(Array(text.utf8))
-        ready.close()
+        let start = FileDescriptor(InheritedDescriptors.lifeline)
+        try? start.writeAll(Array(text.utf8))
+        _ = shutdown(start.raw, Int32(SHUT_WR))
+        // Its answer is yet to come.
+        _ = start.release()
     }
 }
 

@@ -37,7 +37,7 @@ enum ShimCommands {
             throw ShimError("\(arguments.verb) needs -namespace and -id")
         }
         if arguments.verb == "start" {
-            try write(Array(StartCommand(arguments).run().utf8))
+            try StartCommand(arguments).run { try write(Array($0.utf8)) }
         } else {
             try write(DeleteCommand(arguments).run().encoded())
         }

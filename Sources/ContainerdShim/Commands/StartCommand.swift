@@ -20,9 +20,9 @@ struct StartCommand {
         bundle = try Self.workingDirectory()
     }
 
-    /// - Returns: what containerd reads from standard output.
+    /// - Parameter answer: says to containerd what it reads from standard output.
     /// - Throws: `ShimError` and others, one sentence each; then nothing is left.
-    func run() throws -> String {
+    func run(answer: (String) throws -> Void) throws {
         // A sandbox of containerd's Sandbox service has no container of its own, and so no specification.
         let pod = Files.exists("\(bundle)/config.json") ? try PodSpec(bundle: bundle) : nil
         // The runtime's options come with Create; where sandboxes are does not depend on them.
@@ -32,13 +32,16 @@ struct StartCommand {
         let directory = PodDirectory(
             base: configuration.stateDirectory, containerd: arguments.address, namespace: arguments.namespace,
             group: group)
+        var server: FileDescriptor?
         if !joins(directory, group) {
             let network = try pod?.network() ?? .new
-            try launch(directory, claim(directory), group: group, network, pod)
+            server = try launch(directory, claim(directory), group: group, network, pod)
         }
         // Where containerd looks when it has been restarted.
         try Files.replace("\(bundle)/address", Array(directory.address.utf8))
-        return bootstrap(directory.address)
+        try answer(bootstrap(directory.address))
+        // A server of whose start nobody hears ends.
+        try server?.writeAll([ServerReadiness.heard])
     }
 
     /// Whether the pod's server runs already. A container that begins a pod never joins one: what is there under its name
@@ -62,14 +65,15 @@ struct StartCommand {
         }
     }
 
+    /// - Returns: the server's `ServerReadiness`.
     private func launch(
         _ directory: PodDirectory, _ lock: FileDescriptor, group: String, _ network: PodSpec.Network,
         _ pod: PodSpec?
-    ) throws {
+    ) throws -> FileDescriptor {
         do {
             let listener = try UnixSocket.listen(directory.socket)
             try syscall("chmod", directory.socket) { chmod(directory.socket, 0o600) }
-            let (ready, readyWriter) = try makePipe()
+            let (ready, theirs) = try makeSocketPair()
             let null = try FileDescriptor.open("/dev/null", O_RDWR)
             let log = try FileDescriptor.open("\(directory.path)/server.log", O_WRONLY | O_CREAT | O_APPEND)
             var options = ServeOptions(id: group, stateDirectory: directory.path)
@@ -79,8 +83,8 @@ struct StartCommand {
                 sandbox: pod == nil ? group : "")
             let process = try ChildProcess.spawn(
                 try Installation.Part.server.locate(Configuration()), ["serve"] + options.arguments,
-                descriptors: [null, log, log, listener, readyWriter, lock].map(\.raw), newSession: true)
-            readyWriter.close()
+                descriptors: [null, log, log, listener, theirs, lock].map(\.raw), newSession: true)
+            theirs.close()
             try Files.write(directory.guardian, "\(process.pid)")
             // Ends when the server serves, or with the reason why it does not, or when it dies.
             let failure = String(decoding: try ready.readToEnd(limit: 1 << 16), as: UTF8.self)
@@ -89,6 +93,7 @@ struct StartCommand {
                 throw ShimError(
                     failure.isEmpty ? "the sandbox's server ended at once; \(serverLog(directory))" : failure)
             }
+            return ready
         } catch {
             // The guardian sees to its own files. Where it was killed, its server ends a moment later.
             lock.close()

@@ -1,11 +1,14 @@
 """containerd's Sandbox service, asked of the shim itself as containerd 2 does: Debian's containerd does not know it yet."""
 
+import concurrent.futures
 import json
 import os
+import signal
 import subprocess
 
 import pytest
 
+import leftovers
 from cri import until
 from daemon import ROOT
 from ttrpc import Client, Refused
@@ -25,12 +28,17 @@ class Shim:
     def __init__(self, daemon, directory):
         self.daemon, self.directory = daemon, directory
 
-    def run(self, bundle, name, verb):
+    def open(self, bundle, name, verb, **options):
         bundle.mkdir(exist_ok=True)
         environment = self.daemon.environment | {"MAX_SHIM_VERSION": "3", "TTRPC_ADDRESS": ""}
-        return subprocess.run(
+        return subprocess.Popen(
             [SHIM, "-namespace", "sandboxes", "-address", "/nowhere", "-id", name, "-bundle", str(bundle), verb],
-            cwd=bundle, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+            cwd=bundle, env=environment, stdin=subprocess.DEVNULL, **options)
+
+    def run(self, bundle, name, verb):
+        process = self.open(bundle, name, verb, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output, error = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, error)
 
     def start(self, bundle, name):
         result = self.run(bundle, name, "start")
@@ -104,3 +112,56 @@ def test_the_hosts_network_is_refused(shim, tmp_path):
     with pytest.raises(Refused, match="host's network"):
         call(SANDBOX, "CreateSandbox", (1, "pod"), (2, str(tmp_path / "pod")),
              (4, [(1, "runtime.v1.PodSandboxConfig"), (2, [(8, [(2, [(1, [(1, 2)])])])])]))
+
+
+def test_two_first_containers_at_once(shim, rootfs, tmp_path):
+    call = shim.start(tmp_path / "pod", "pod")
+    call(SANDBOX, "CreateSandbox", (1, "pod"), (2, str(tmp_path / "pod")),
+         (4, [(1, "runtime.v1.PodSandboxConfig"), (2, [(2, "podhost")])]))
+    server = call(SANDBOX, "StartSandbox", (1, "pod"))[1]
+    names = ["one", "two", "three"]
+    places = {name: bundle(tmp_path / name, rootfs, server, "hostname; exec sleep 1000") for name in names}
+    clients = {name: shim.start(places[name], name) for name in names}
+
+    def make(name):
+        clients[name](TASK, "Create", (1, name), (2, str(places[name])), (6, f"file://{tmp_path}/{name}.log"))
+        clients[name](TASK, "Start", (1, name))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(make, names))
+    for name in names:
+        until(lambda: (tmp_path / f"{name}.log").read_text() == "podhost\n", "the container's output")
+        call(TASK, "Kill", (1, name), (3, signal.SIGKILL))
+        assert call(TASK, "Wait", (1, name))[1] == 137
+        call(TASK, "Delete", (1, name))
+    call(SANDBOX, "ShutdownSandbox", (1, "pod"))
+    until(lambda: not os.path.exists(f"/proc/{server}"), "the server's end")
+
+
+@pytest.mark.parametrize("what", ["sandbox", "container"])
+def test_a_start_that_is_killed_before_it_answers(shim, rootfs, tmp_path, what):
+    """Then containerd knows of no server."""
+    place = tmp_path / "pod"
+    if what == "container":
+        config = bundle(place, rootfs, 1, "true") / "config.json"
+        config.write_text(config.read_text().replace(', "path": "/pods/network"', ""))
+    before = set(leftovers.processes())
+
+    def servers():
+        return [pid for pid, line in leftovers.processes().items() if pid not in before and "serve" in line.split()]
+    reader, full = os.pipe()
+    os.set_blocking(full, False)
+    while True:
+        try:
+            os.write(full, bytes(4096))
+        except BlockingIOError:
+            break
+    os.set_blocking(full, True)
+    process = shim.open(place, "pod", "start", stdout=full)
+    # What it does last before it answers, which it cannot now.
+    until((place / "address").exists, "the server's start")
+    assert servers()
+    process.kill()
+    process.wait()
+    until(lambda: not servers(), "the server's end")
+    os.close(reader)
+    os.close(full)
