@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -423,6 +424,17 @@ def test_an_output_that_nobody_reads_does_not_keep_the_other(ctr):
     assert process.stdout.read() == b""
     assert process.wait(60) == 0
     process.stderr.close()
+
+
+@pytest.mark.parametrize("output", ["", "while :; do echo more; sleep 0.01; done", "yes"], ids=["silent", "trickle", "flood"])
+def test_an_exec_whose_child_keeps_its_output(ctr, output):
+    """The child is the container's, and the exec is over without it."""
+    task = ctr.task("exec sleep 1000")
+    child = f"({output or 'exec sleep 1000'}) &"
+    before = time.monotonic()
+    task.exec(f"{child} echo begun", stdout=subprocess.DEVNULL, capture_output=False)
+    assert time.monotonic() - before < 30
+    assert task.sh("echo fine") == "fine\n"
 
 
 @pytest.mark.parametrize(("direction", "mebibytes"), [("in", 128), ("out", 1024)], ids=["128 MiB in", "1 GiB out"])
