@@ -3,6 +3,7 @@ import ContainerdAPI
 import Glibc
 import ImageStore
 import OCISpec
+import Registry
 import SandboxClient
 import Storage
 import System
@@ -82,7 +83,14 @@ extension RunCommand {
         guard pull != .never, let reference = try? ImageReference(image) else { return try store.resolve(image) }
         var options = ImageStore.PullOptions()
         options.builder = builder
-        return try Pulls.pull(reference, store, options, .auto, plain: false).image
+        do { return try Pulls.pull(reference, store, options, .auto, plain: false).image } catch let error
+            as RegistryError
+            where pull == .missing
+        {
+            throw UserError(
+                "there is no image \"\(reference.familiar)\" here (\"cloister image load -i FILE\" brings one in), and its "
+                    + "registry gives none: \(error).")
+        }
     }
 
     private func sandboxOptions(
