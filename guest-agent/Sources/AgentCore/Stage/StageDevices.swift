@@ -33,8 +33,14 @@ struct StageDevices {
             // An image's own /dev may have something there; the link is what the specification wants.
             if symlinkat(link.target, dev, link.name) == 0 { continue }
             guard errno == EEXIST else { throw SystemError("symlink", "/dev/\(link.name)") }
-            unlinkat(dev, link.name, 0)
-            try syscall("symlink", "/dev/\(link.name)") { symlinkat(link.target, dev, link.name) }
+            // In one step: another container that is made of the same directory may be doing so, too.
+            let fresh = "\(Self.temporaryPrefix)\(UInt64.random(in: 0 ... .max))"
+            try syscall("symlink", "/dev/\(link.name)") { symlinkat(link.target, dev, fresh) }
+            guard renameat(dev, fresh, dev, link.name) == 0 else {
+                let error = SystemError("rename", "/dev/\(link.name)")
+                unlinkat(dev, fresh, 0)
+                throw error
+            }
         }
     }
 
