@@ -38,8 +38,7 @@ run: build ## build everything, make a demonstration image, run it
 test: build unit integration ## every test, unit and real guests
 
 unit: setup
-	swift test
-	swift test --package-path guest-agent
+	Tests/units
 
 integration: build
 	Tests/Integration/run

@@ -29,16 +29,12 @@ final class ArchiveWriter {
     /// - Returns: the digest of what was written.
     func add(_ name: String, _ file: FileDescriptor, _ size: Int64) throws -> Digest {
         try begin(name, size)
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-        defer { buffer.deallocate() }
         let hasher = SHA256()
-        while true {
-            let count = try file.read(into: buffer)
-            if count == 0 { return hasher.finish() }
-            let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            hasher.update(bytes)
-            try write(bytes)
+        try file.forEachPiece {
+            hasher.update($0)
+            try write($0)
         }
+        return hasher.finish()
     }
 
     /// Writes the archive's end.

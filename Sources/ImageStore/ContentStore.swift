@@ -21,14 +21,9 @@ struct ContentStore: Sendable {
     /// What the content hashes to, all of it read. - Throws: `SystemError`.
     func actualDigest(_ digest: Digest) throws -> Digest {
         let file = try FileDescriptor.open(location.blob(digest), O_RDONLY)
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-        defer { buffer.deallocate() }
         let hasher = SHA256()
-        while true {
-            let count = try file.read(into: buffer)
-            if count == 0 { return hasher.finish() }
-            hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-        }
+        try file.forEachPiece { hasher.update($0) }
+        return hasher.finish()
     }
 
     /// Whether it is there and is not what its name says.
@@ -59,6 +54,30 @@ struct ContentStore: Sendable {
     }
 }
 
+extension FileDescriptor {
+    /// Hands over what is left of the file, a piece at a time, whose bytes last as long as the call.
+    func forEachPiece(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+        defer { buffer.deallocate() }
+        while true {
+            let count = try read(into: buffer)
+            if count == 0 { return }
+            try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
+    /// - Parameter path: what the file is called in errors.
+    func writeAll(_ bytes: UnsafeRawBufferPointer, path: String) throws(SystemError) {
+        let fd = raw
+        var done = 0
+        while done < bytes.count {
+            done += try syscall("write", path) {
+                Glibc.write(fd, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+            }
+        }
+    }
+}
+
 /// A blob under way to the store.
 final class BlobWriter {
     private let path: String
@@ -76,13 +95,7 @@ final class BlobWriter {
 
     func write(_ bytes: UnsafeRawBufferPointer) throws {
         hasher.update(bytes)
-        let fd = file.raw
-        var done = 0
-        while done < bytes.count {
-            done += try syscall("write", path) {
-                Glibc.write(fd, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-            }
-        }
+        try file.writeAll(bytes, path: path)
         size += Int64(bytes.count)
     }
 

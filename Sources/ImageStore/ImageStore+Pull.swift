@@ -174,7 +174,7 @@ private final class PullFetch: Sendable {
                     "layer \(layer.digest.short) ended after \(blob.size) of \(blob.expectedSize) bytes")
             } catch let error as RegistryError {
                 if blob.size - before >= Self.progressInBytes { attempt = 0 }
-                guard try session.pause(after: error, attempt: attempt) else { throw error }
+                guard session.pause(after: error, attempt: attempt) else { throw error }
                 attempt += 1
             }
         }

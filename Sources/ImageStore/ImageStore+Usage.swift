@@ -42,9 +42,7 @@ extension ImageStore {
             let path = "\(location.layers)/\(name)"
             let base = String(name.prefix { $0 != "." })
             let size = Self.occupied(path)
-            let isUsed =
-                name.hasSuffix(".img")
-                ? LayerDisk.isUsed(path) : Self.isLocked("\(location.layers)/\(base).lock")
+            let isUsed = FileLock.isHeld(name.hasSuffix(".img") ? path : "\(location.layers)/\(base).lock")
             disks.count += 1
             disks.used += isUsed ? 1 : 0
             disks.sizeInBytes += size
@@ -60,12 +58,13 @@ extension ImageStore {
         }
         for name in try Files.list(location.partial) {
             let path = "\(location.partial)/\(name)"
-            count(path, Self.occupied(path), isUsed: Self.isLocked(path))
+            count(path, Self.occupied(path), isUsed: FileLock.isHeld(path))
         }
         for name in try Files.list(location.temporary) {
             let path = "\(location.temporary)/\(name)"
             let files = (try? Files.list(path)) ?? []
-            count(path, files.reduce(0) { $0 + Self.occupied("\(path)/\($1)") }, isUsed: Self.isLocked(path + "/lock"))
+            count(
+                path, files.reduce(0) { $0 + Self.occupied("\(path)/\($1)") }, isUsed: FileLock.isHeld(path + "/lock"))
         }
         return [images, disks, unfinished]
     }
@@ -81,11 +80,6 @@ extension ImageStore {
     static func occupied(_ path: String) -> Int64 {
         var info = stat()
         return lstat(path, &info) == 0 ? Int64(info.st_blocks) * 512 : 0
-    }
-
-    static func isLocked(_ path: String) -> Bool {
-        guard let file = try? FileDescriptor.open(path, O_RDONLY) else { return false }
-        return flock(file.raw, LOCK_EX | LOCK_NB) != 0
     }
 
     /// What `prune` did.

@@ -10,15 +10,11 @@ extension ImageStore {
     ///   comes back by pulling or loading its image, a list of names that cannot be read is replaced by one of all images
     ///   found, without names. Waits until nobody adds to the store.
     public func verify(repair: Bool = false) throws -> Verification {
-        let lock: FileLock
-        if !repair {
-            lock = try FileLock.acquire(location.lock, .shared)
-        } else if let alone = try FileLock.tryAcquire(location.lock, .exclusive) {
-            lock = alone
-        } else {
-            note("waiting for images that are brought in or unpacked now")
-            lock = try FileLock.acquire(location.lock, .exclusive)
-        }
+        let lock =
+            repair
+            ? try FileLock.acquire(location.lock, .exclusive) {
+                note("waiting for images that are brought in or unpacked now")
+            } : try FileLock.acquire(location.lock, .shared)
         defer {
             lock.release()
             if isCollectionWanted { _ = try? collect() }
@@ -165,12 +161,12 @@ extension ImageStore {
     }
 
     private func findUnfinished(_ found: inout Verification) throws {
-        for name in try Files.list(location.partial) where !Self.isLocked("\(location.partial)/\(name)") {
+        for name in try Files.list(location.partial) where !FileLock.isHeld("\(location.partial)/\(name)") {
             found.add(
                 .leftover, Digest(hex: name)?.description ?? name,
                 "is the beginning of a pull, which another pull goes on with", .harmless)
         }
-        for name in try Files.list(location.temporary) where !Self.isLocked("\(location.temporary)/\(name)/lock") {
+        for name in try Files.list(location.temporary) where !FileLock.isHeld("\(location.temporary)/\(name)/lock") {
             found.add(.leftover, "tmp/\(name)", "is what somebody wrote who ended before it was whole", .harmless)
         }
         for name in try Files.list(location.root) where name.hasPrefix("references.json.tmp.") {

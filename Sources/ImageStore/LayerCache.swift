@@ -94,12 +94,9 @@ public struct LayerCache: Sendable {
     public func begin(_ layer: StoredImage.Layer) throws -> Beginning {
         if let disk = ready(layer.diffID) { return .ready(disk) }
         let lockPath = "\(location.layers)/\(layer.diffID.hex).lock"
-        var lock = try FileLock.tryAcquire(lockPath, .exclusive)
-        if lock == nil {
+        let lock = try FileLock.acquire(lockPath, .exclusive) {
             note("waiting for layer \(layer.diffID.short), which another cloister is unpacking")
-            lock = try FileLock.acquire(lockPath, .exclusive)
         }
-        guard let lock else { throw ImageError("\(lockPath) cannot be locked") }
         if let disk = ready(layer.diffID) { return .ready(disk) }
         if Files.exists(path(layer.diffID)), Files.exists(sidecar(layer.diffID)) {
             note("layer \(layer.diffID.short)'s disk is damaged and is unpacked anew")

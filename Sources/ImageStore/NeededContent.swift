@@ -31,7 +31,7 @@ extension ImageStore {
     /// Whether a sandbox runs on the image: it holds the disk of its uppermost layer.
     public func isUsed(_ image: StoredImage) -> Bool {
         guard let top = image.layers.last else { return false }
-        return LayerDisk.isUsed(LayerCache(location).path(top.diffID))
+        return FileLock.isHeld(LayerCache(location).path(top.diffID))
     }
 
     func isUsed(_ entry: References.Entry) -> Bool { (try? image(entry)).map { isUsed($0) } ?? false }

@@ -28,12 +28,7 @@ final class PartialBlob {
     ) throws -> Beginning {
         if store.has(digest, size: size) { return .stored }
         let path = "\(store.location.partial)/\(digest.hex)"
-        var lock = try FileLock.tryAcquire(path, .exclusive)
-        if lock == nil {
-            waiting()
-            lock = try FileLock.acquire(path, .exclusive)
-        }
-        guard let lock else { throw ImageError("\(path) cannot be locked") }
+        let lock = try FileLock.acquire(path, .exclusive, waiting: waiting)
         if store.has(digest, size: size) {
             unlink(path)
             return .stored
@@ -54,13 +49,9 @@ final class PartialBlob {
 
     /// Hashes what an earlier attempt left.
     private func readBack() throws {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-        defer { buffer.deallocate() }
-        while true {
-            let count = try file.read(into: buffer)
-            if count == 0 { break }
-            hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-            size += Int64(count)
+        try file.forEachPiece {
+            hasher.update($0)
+            size += Int64($0.count)
         }
         resumed = size
     }
@@ -87,13 +78,7 @@ final class PartialBlob {
                 "layer \(digest) is longer than the \(expectedSize) bytes its manifest says; the registry is damaged or lies"
             )
         }
-        let fd = file.raw
-        var done = 0
-        while done < new.count {
-            done += try syscall("write", path) {
-                write(fd, new.baseAddress.map { $0 + done }, new.count - done)
-            }
-        }
+        try file.writeAll(new, path: path)
         hasher.update(new)
         size += Int64(new.count)
     }

@@ -36,16 +36,7 @@ extension Session {
         _ repository: String, _ digest: String, _ file: FileDescriptor, size: Int64, sent: @escaping (Int64) -> Void
     ) throws {
         try pushing { endpoint in
-            var attempt = 0
-            while true {
-                do { return try upload(endpoint, repository, digest, .file(file, size: size), sent: sent) } catch let
-                    error
-                    as RegistryError
-                {
-                    guard try pause(after: error, attempt: attempt) else { throw error }
-                    attempt += 1
-                }
-            }
+            try retrying { try upload(endpoint, repository, digest, .file(file, size: size), sent: sent) }
         }
     }
 

@@ -55,8 +55,7 @@ public final class Session {
             let (head, error): (HTTPHead, [UInt8])
             do {
                 (head, error) = try follow(endpoint, call, authorization, sent: sent, sink: sink)
-            } catch HTTPClient.Failure.notTLS(let why) where endpoint.mayBePlain {
-                _ = why
+            } catch HTTPClient.Failure.notTLS where endpoint.mayBePlain {
                 registry.rememberPlain(endpoint)
                 endpoint = endpoint.plain
                 continue
@@ -81,23 +80,28 @@ public final class Session {
         _ endpoint: Endpoint, _ call: Call,
         sink: @escaping (HTTPHead, UnsafeRawBufferPointer, _ isFirst: Bool) throws -> Void
     ) throws -> HTTPHead {
+        try retrying {
+            var isFirst = true
+            return try ask(endpoint, call) {
+                try sink($0, $1, isFirst)
+                isFirst = false
+            }
+        }
+    }
+
+    /// Does something again, after a pause, while that may help.
+    func retrying<T>(_ body: () throws -> T) throws -> T {
         var attempt = 0
         while true {
-            var isFirst = true
-            do {
-                return try ask(endpoint, call) {
-                    try sink($0, $1, isFirst)
-                    isFirst = false
-                }
-            } catch let error as RegistryError {
-                guard try pause(after: error, attempt: attempt) else { throw error }
+            do { return try body() } catch let error as RegistryError {
+                guard pause(after: error, attempt: attempt) else { throw error }
                 attempt += 1
             }
         }
     }
 
     /// Waits before another attempt. - Returns: false when there is to be none.
-    public func pause(after error: RegistryError, attempt: Int) throws -> Bool {
+    public func pause(after error: RegistryError, attempt: Int) -> Bool {
         guard case .temporary(let seconds) = error.kind, attempt < Self.pauses.count else { return false }
         var wait = Self.pauses[attempt] + Int.random(in: 0..<250)
         if let seconds {

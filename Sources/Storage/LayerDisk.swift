@@ -23,12 +23,6 @@ public final class LayerDisk: Sendable {
         }
     }
 
-    /// Whether somebody holds the disk. One that is not there is held by nobody.
-    public static func isUsed(_ path: String) -> Bool {
-        guard let file = try? FileDescriptor.open(path, O_RDONLY) else { return false }
-        return flock(file.raw, LOCK_EX | LOCK_NB) != 0
-    }
-
     /// Removes a disk unless it is in use. - Returns: the bytes of disk it occupied, or nil when it is in use.
     public static func removeUnlessUsed(_ path: String) -> Int64? {
         guard let file = try? FileDescriptor.open(path, O_RDONLY) else { return 0 }

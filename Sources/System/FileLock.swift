@@ -23,6 +23,21 @@ public final class FileLock: Sendable {
         }
     }
 
+    /// Waits for the lock, after `waiting` where somebody else holds it.
+    public static func acquire(
+        _ path: String, _ mode: Mode, waiting: () -> Void
+    ) throws(SystemError) -> FileLock {
+        if let lock = try tryAcquire(path, mode) { return lock }
+        waiting()
+        return try acquire(path, mode)
+    }
+
+    /// Whether somebody holds a lock on a file. Nobody holds one that is not there.
+    public static func isHeld(_ path: String) -> Bool {
+        guard let file = try? FileDescriptor.open(path, O_RDONLY) else { return false }
+        return flock(file.raw, LOCK_EX | LOCK_NB) != 0
+    }
+
     /// - Returns: nil when somebody else holds the lock.
     public static func tryAcquire(
         _ path: String, _ mode: Mode, permissions: mode_t = 0o644
