@@ -126,15 +126,21 @@ struct RunningContainerTests {
         count.kills = 7
         let known = count
         let client = agent.client
-        let answer = Guarded<UInt64?>(nil)
+        let ended = Guarded<Result<OutOfMemoryCount, RPCError>?>(nil)
         Thread.start("test-memory") {
-            let kills = (try? client.call(Agent.waitOutOfMemory, known))?.kills ?? 0
-            answer.withLock { $0 = kills }
+            let answer = Result { () throws(RPCError) in try client.call(Agent.waitOutOfMemory, known) }
+            ended.withLock { $0 = answer }
         }
-        // Calls are answered side by side: this one has been asked after the other.
-        _ = try agent.client.call(Agent.containerStats, box)
-        #expect(answer.withLock { $0 } == nil)
-        _ = try agent.client.call(Agent.deleteProcess, boxProcess)
-        #expect(answer.wait(timeout: .seconds(20)) { $0 } == 7)
+        let error = try #require(throws: RPCError.self) {
+            try client.call(Agent.waitOutOfMemory, known, timeout: .milliseconds(200))
+        }
+        #expect(error.code == .deadlineExceeded)
+        #expect(ended.withLock { $0 == nil })
+        _ = try client.call(Agent.deleteProcess, boxProcess)
+        switch try #require(ended.wait(timeout: .seconds(20)) { $0 }) {
+        case .success(let answer): #expect(answer.kills == 7)
+        // The thread had not come to ask before the container was gone.
+        case .failure(let error): #expect(error.code == .notFound)
+        }
     }
 }
