@@ -55,9 +55,9 @@ extension ImageStore {
             else { throw ImageError("\(source.path) holds no image") }
             plan.references = [reference]
             plan.source = source.digest
-            let fetch = PullFetch(store: self, registry: registry, repository: reference.path, options: options)
-            options.progress(.resolved(source.digest, layers: plan.image?.layers ?? []))
-            try fetch.run(plan.image?.layers ?? [])
+            let layers = plan.image?.layers ?? []
+            options.progress(.resolved(source.digest, layers: layers))
+            try PullFetch(layers, store: self, registry: registry, repository: reference.path, options: options).run()
             let before = try References.read(location).images.first { $0.reference == reference.description }
             let loaded = try publish([plan], area)
             lock.release()
@@ -72,71 +72,42 @@ extension ImageStore {
     }
 }
 
-/// The layers of one pull: some threads that fetch, and one that unpacks what they have fetched.
+/// The layers of one pull: fetched by some threads, and unpacked as they come by the one that asked.
 private final class PullFetch: Sendable {
     private let store: ImageStore
     private let registry: Registry
     private let repository: String
     private let options: ImageStore.PullOptions
-    private let state = Guarded(State())
-
-    private struct State {
-        var wanted: [StoredImage.Layer] = []
-        var fetching = 0
-        /// Here, and not yet unpacked.
-        var fresh: [StoredImage.Layer] = []
-        var isUnpacking = false
-        var failure: (any Error)?
-    }
+    private let transfers: LayerTransfers
+    private let missing: [StoredImage.Layer]
 
     /// An attempt that brought less than this counts as one that failed.
     private static let progressInBytes: Int64 = 1 << 20
 
-    init(store: ImageStore, registry: Registry, repository: String, options: ImageStore.PullOptions) {
+    init(
+        _ layers: [StoredImage.Layer], store: ImageStore, registry: Registry, repository: String,
+        options: ImageStore.PullOptions
+    ) {
         self.store = store
         self.registry = registry
         self.repository = repository
         self.options = options
+        let present = layers.distinct.filter { store.content.has($0.digest, size: $0.size) }
+        missing = layers.distinct.filter { layer in !present.contains { $0.digest == layer.digest } }
+        transfers = LayerTransfers(missing, present: present)
+        for layer in present { options.progress(.layer(layer.digest, .present)) }
     }
 
-    func run(_ layers: [StoredImage.Layer]) throws {
-        var seen: Set<Digest> = []
-        let distinct = layers.filter { seen.insert($0.digest).inserted }
-        let missing = distinct.filter { !store.content.has($0.digest, size: $0.size) }
+    func run() throws {
         try store.checkRoom(for: missing.reduce(0) { $0 + $1.size }, "layers of \(repository)")
-        for layer in distinct where store.content.has(layer.digest, size: layer.size) {
-            options.progress(.layer(layer.digest, .present))
-        }
-        let threads = min(max(options.parallel, 1), missing.count)
-        state.withLock {
-            $0.wanted = missing
-            $0.fresh = distinct.filter { layer in !missing.contains { $0.digest == layer.digest } }
-            $0.fetching = threads
-            $0.isUnpacking = options.builder != nil
-        }
-        for number in 0..<threads { Thread.start("pull-\(number)") { self.fetchAll() } }
-        if let builder = options.builder { Thread.start("pull-unpack") { self.unpackAll(builder) } }
-        // Without a timeout the wait ends with a value alone.
-        _ = state.wait { $0.fetching == 0 && !$0.isUnpacking ? true : nil }
-        if let failure = state.withLock({ $0.failure }) { throw failure }
-    }
-
-    private func fetchAll() {
+        transfers.start("pull", registry, parallel: options.parallel) { try self.fetch($0, $1) }
         do {
-            var session: Session?
-            while let layer = state.withLock({ $0.failure == nil && !$0.wanted.isEmpty ? $0.wanted.removeFirst() : nil }
-            ) {
-                let own = try session ?? registry.session()
-                session = own
-                try fetch(layer, own)
-                state.withLock { $0.fresh.append(layer) }
+            while let builder = options.builder, let batch = transfers.takeDone() {
+                _ = try store.unpack(batch, builder: builder)
             }
-        } catch { fail(error) }
-        state.withLock { $0.fetching -= 1 }
+        } catch { transfers.fail(error) }
+        try transfers.finish()
     }
-
-    /// The first failure is what the pull fails with; the others follow from it.
-    private func fail(_ error: any Error) { state.withLock { $0.failure = $0.failure ?? error } }
 
     private func fetch(_ layer: StoredImage.Layer, _ session: Session) throws {
         let beginning = try PartialBlob.begin(layer.digest, size: layer.size, in: store.content) {
@@ -166,7 +137,7 @@ private final class PullFetch: Sendable {
                 try session.blob(repository, layer.digest.description, from: before, urls: layer.urls) { [self] in
                     try blob.accept($0, $1)
                     options.progress(.layer(layer.digest, .fetched(blob.size)))
-                    if state.withLock({ $0.failure != nil }) { throw ImageError("the pull was given up") }
+                    if transfers.hasFailed { throw ImageError("the pull was given up") }
                 }
                 guard blob.size < blob.expectedSize else { return }
                 throw RegistryError(
@@ -178,21 +149,5 @@ private final class PullFetch: Sendable {
                 attempt += 1
             }
         }
-    }
-
-    private func unpackAll(_ builder: any LayerBuilder) {
-        do {
-            while true {
-                let batch = state.wait { state -> [StoredImage.Layer]? in
-                    if state.failure != nil { return [] }
-                    if state.fresh.isEmpty { return state.fetching == 0 ? [] : nil }
-                    defer { state.fresh = [] }
-                    return state.fresh
-                }
-                guard let batch, !batch.isEmpty else { break }
-                _ = try store.unpack(batch, builder: builder)
-            }
-        } catch { fail(error) }
-        state.withLock { $0.isUnpacking = false }
     }
 }

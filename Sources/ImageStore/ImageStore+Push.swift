@@ -35,7 +35,11 @@ extension ImageStore {
         let registry = try Registry(target.domain, options.registry)
         let session = try registry.session()
         options.progress(.resolved(image.manifestDigest, layers: image.layers))
-        try PushLayers(store: self, registry: registry, repository: target.path, options: options).run(image.layers)
+        let transfers = LayerTransfers(image.layers.distinct.filter { !$0.isForeign })
+        transfers.start("push", registry, parallel: options.parallel) { layer, session in
+            try self.send(layer, session, target.path, options)
+        }
+        try transfers.finish()
         if try !session.has(target.path, image.configDigest.description) {
             try session.push(target.path, image.configDigest.description, config)
         }
@@ -43,64 +47,19 @@ extension ImageStore {
             target.path, target.tag ?? image.manifestDigest.description, manifest, mediaType: mediaType)
         return image.manifestDigest
     }
-}
 
-/// The layers of one push, by some threads.
-private final class PushLayers: Sendable {
-    private let store: ImageStore
-    private let registry: Registry
-    private let repository: String
-    private let options: ImageStore.PushOptions
-    private let state = Guarded(State())
-
-    private struct State {
-        var wanted: [StoredImage.Layer] = []
-        var sending = 0
-        var failure: (any Error)?
-    }
-
-    init(store: ImageStore, registry: Registry, repository: String, options: ImageStore.PushOptions) {
-        self.store = store
-        self.registry = registry
-        self.repository = repository
-        self.options = options
-    }
-
-    func run(_ layers: [StoredImage.Layer]) throws {
-        var seen: Set<Digest> = []
-        let distinct = layers.filter { !$0.isForeign && seen.insert($0.digest).inserted }
-        let threads = min(max(options.parallel, 1), distinct.count)
-        state.withLock {
-            $0.wanted = distinct
-            $0.sending = threads
-        }
-        for number in 0..<threads { Thread.start("push-\(number)") { self.sendAll() } }
-        // Without a timeout the wait ends with a value alone.
-        _ = state.wait { $0.sending == 0 ? true : nil }
-        if let failure = state.withLock({ $0.failure }) { throw failure }
-    }
-
-    private func sendAll() {
-        do {
-            let session = try registry.session()
-            while let layer = state.withLock({ $0.failure == nil && !$0.wanted.isEmpty ? $0.wanted.removeFirst() : nil }
-            ) {
-                try send(layer, session)
-            }
-        } catch { state.withLock { $0.failure = $0.failure ?? error } }
-        state.withLock { $0.sending -= 1 }
-    }
-
-    private func send(_ layer: StoredImage.Layer, _ session: Session) throws {
+    private func send(
+        _ layer: StoredImage.Layer, _ session: Session, _ repository: String, _ options: PushOptions
+    ) throws {
         if try session.has(repository, layer.digest.description) {
             return options.progress(.layer(layer.digest, .present))
         }
-        guard store.content.has(layer.digest, size: layer.size) else {
+        guard content.has(layer.digest, size: layer.size) else {
             throw ImageError(
                 "layer \(layer.digest) is missing from the store or cut short; pull or load the image again")
         }
-        let file = try FileDescriptor.open(store.location.blob(layer.digest), O_RDONLY)
-        try session.push(repository, layer.digest.description, file, size: layer.size) { [options] in
+        let file = try FileDescriptor.open(location.blob(layer.digest), O_RDONLY)
+        try session.push(repository, layer.digest.description, file, size: layer.size) {
             options.progress(.layer(layer.digest, .fetched($0)))
         }
         options.progress(.layer(layer.digest, .done))
