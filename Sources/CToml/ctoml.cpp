@@ -49,6 +49,8 @@ void collect(const toml::table &table, const std::string &prefix, std::vector<Va
         } else if (const auto *boolean = node.as_boolean()) {
             value.entry.kind = CTOML_BOOLEAN;
             value.entry.boolean = boolean->get();
+        } else if (node.is_table()) {
+            value.entry.kind = CTOML_EMPTY_TABLE;
         } else if (const auto *array = node.as_array()) {
             if (join(*array, value.string)) value.entry.kind = CTOML_STRINGS;
         }

@@ -5,8 +5,20 @@ import ImageStore
 enum Stores {
     /// The image store: `$CLOISTER_DATA`, else the configuration's, else the standard one.
     static func images(_ configuration: Configuration) throws -> ImageStore {
-        try ImageStore(location(configuration), limitInBytes: configuration.imageStoreLimitInBytes) {
+        try ImageStore(
+            location(configuration), names: names(configuration), limitInBytes: configuration.imageStoreLimitInBytes
+        ) {
             Output.error("cloister: \($0)\n")
+        }
+    }
+
+    /// How names are read. - Throws: `ConfigurationError` that names the file, the line and the key.
+    static func names(_ configuration: Configuration) throws(ConfigurationError) -> NameRules {
+        do throws(NameRules.Mistake) {
+            return try NameRules(defaultRegistry: configuration.defaultRegistry, aliases: configuration.aliases)
+        } catch {
+            let place = configuration.places[error.key].map { $0 + ": " } ?? ""
+            throw ConfigurationError("\(place)\(error).")
         }
     }
 

@@ -21,12 +21,18 @@ public struct Configuration: Equatable, Sendable {
     public var imageDirectory: String?
     /// What the image store may take when more is brought in; nil for no limit.
     public var imageStoreLimitInBytes: Int64?
+    /// The registry of names that name none; nil for Docker's.
+    public var defaultRegistry: String?
+    /// Whole names by the short ones that stand for them.
+    public var aliases: [String: String] = [:]
     /// nil: the one found where distributions put it.
     public var virtiofsd: String?
     /// Those of `PodAnnotations.allowable` that pods may have.
     public var podAnnotations: [String] = []
     /// Keys that a pod's annotations have set, which come before its limits.
     public internal(set) var setByPod: Set<String> = []
+    /// Where keys were set, as `FILE, line N`; for values that only their user can judge.
+    public internal(set) var places: [String: String] = [:]
 
     static let longestFileInBytes = 1 << 20
 
@@ -77,16 +83,19 @@ public struct Configuration: Equatable, Sendable {
         }
         var result = self
         for entry in document.entries.sorted(by: { $0.line < $1.line }) {
-            guard let key = ConfigurationKey.all.first(where: { $0.name == entry.key }) else {
+            guard let (key, inner) = ConfigurationKey.find(entry) else {
                 let names = ConfigurationKey.all.map(\.name)
                 let hint =
                     Suggestion.nearest(to: entry.key, among: names).map { "did you mean \($0)?" }
                     ?? "there are \(names.joined(separator: ", "))."
                 throw ConfigurationError("\(path), line \(entry.line): there is no key \"\(entry.key)\"; \(hint)")
             }
-            guard key.apply(entry.value, &result) else {
-                throw ConfigurationError("\(path), line \(entry.line): \(key.name) must be \(key.accepts).")
+            let place = "\(path), line \(entry.line)"
+            guard inner.map({ key.applyInner($0, entry.value, &result) }) ?? key.apply(entry.value, &result) else {
+                throw ConfigurationError(
+                    "\(place): \(entry.key) must be \(inner == nil ? key.accepts : key.acceptsInner).")
             }
+            result.places[entry.key] = place
         }
         return result
     }

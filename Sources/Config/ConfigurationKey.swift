@@ -12,6 +12,22 @@ public struct ConfigurationKey: Sendable {
     let accepts: String
     /// - Returns: whether the value is acceptable.
     let apply: @Sendable (TOMLDocument.Value, inout Configuration) -> Bool
+    /// Of a table: takes one of the keys in it.
+    var applyInner: @Sendable (String, TOMLDocument.Value, inout Configuration) -> Bool = { _, _, _ in false }
+    var isTable = false
+    /// Of a table: the end of the sentence about one of the keys in it.
+    var acceptsInner = ""
+
+    /// The key of an entry, and what it is called in its table if that is one.
+    static func find(_ entry: TOMLDocument.Entry) -> (key: ConfigurationKey, inner: String?)? {
+        for key in all {
+            if entry.key == key.name { return (key, nil) }
+            if key.isTable, entry.key.hasPrefix(key.name + ".") {
+                return (key, String(entry.key.dropFirst(key.name.count + 1)))
+            }
+        }
+        return nil
+    }
 
     public static let all: [ConfigurationKey] = [
         ConfigurationKey(
@@ -90,6 +106,28 @@ public struct ConfigurationKey: Sendable {
             configuration.imageStoreLimitInBytes = Int64(clamping: size.bytes)
             return true
         },
+        // What a registry or a name is, those know who reach it; here it is text.
+        ConfigurationKey(
+            name: "default_registry", standard: "\"docker.io\"",
+            help: "The registry of images whose names name none.",
+            accepts: "a registry's address like \"registry.example.com\" or \"localhost:5000\""
+        ) { value, configuration in
+            guard case .string(let text) = value, !text.isEmpty else { return false }
+            configuration.defaultRegistry = text
+            return true
+        },
+        ConfigurationKey(
+            name: "aliases", standard: "none",
+            help:
+                "A table of short names and what they stand for: `alpine = \"registry.example.com/base/alpine\"`, without tags.",
+            accepts:
+                "a table of short names and what they stand for, like alpine = \"registry.example.com/base/alpine\"",
+            apply: { value, _ in value == .emptyTable },
+            applyInner: { name, value, configuration in
+                guard case .string(let text) = value else { return false }
+                configuration.aliases[name] = text
+                return true
+            }, isTable: true, acceptsInner: "a whole name without a tag, like \"registry.example.com/base/alpine\""),
         path(
             "virtiofsd", "the one of the distribution",
             "Serves a pod's files to its guest; only containerd's pods need it."

@@ -3,6 +3,7 @@ import OCISpec
 /// Finds the images of what `docker save` and `podman save` write: `manifest.json`, and files that it names.
 struct DockerArchivePlanner {
     let source: any ImageSource
+    var names = NameRules()
 
     /// One image in `manifest.json`; names are the document's own.
     struct Item: Codable {
@@ -22,7 +23,7 @@ struct DockerArchivePlanner {
 
     private func plan(_ item: Item) throws -> LoadPlan {
         let references = try (item.RepoTags ?? []).map { try ImageReference($0) }
-        let name = references.first?.familiar ?? source.path
+        let name = references.first.map(names.shown) ?? source.path
         guard let config = try source.document(ArchiveReader.normalise(item.Config)) else {
             throw ImageError("\(source.path) lacks \(item.Config), image \(name)'s configuration; save the image again")
         }

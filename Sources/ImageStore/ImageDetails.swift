@@ -36,7 +36,7 @@ extension ImageStore {
         let cache = LayerCache(location)
         let names = try References.read(location).images
             .filter { $0.descriptor.digest == image.manifestDigest.description }
-            .compactMap { $0.reference.flatMap { try? ImageReference($0) }?.familiar }
+            .compactMap { $0.reference.map(self.names.shown) }
         return ImageDetails(
             id: image.manifestDigest.description,
             configDigest: image.configDigest.description, names: names.sorted(),

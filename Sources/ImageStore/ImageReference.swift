@@ -84,6 +84,16 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         return (first, String(text[text.index(after: slash)...]))
     }
 
+    /// The part of a name before its tag and digest, and these; nil where the name says its registry.
+    static func short(_ text: String) -> (name: String, rest: String)? {
+        let lastComponent = text.lastIndex(of: "/").map(text.index(after:)) ?? text.startIndex
+        let end = text[lastComponent...].firstIndex { $0 == ":" || $0 == "@" } ?? text.endIndex
+        let name = text[..<end]
+        // Where there is none, the whole is the path.
+        guard split(name).path == name else { return nil }
+        return (String(name), String(text[end...]))
+    }
+
     private static func isDomain(_ text: String) -> Bool {
         var host = Substring(text)
         if host.hasPrefix("[") {

@@ -18,7 +18,7 @@ extension ImageStore {
     /// - Throws: `ImageError`, one sentence that names the thing and the remedy.
     @discardableResult
     public func load(from path: String, name: String? = nil) throws -> [Loaded] {
-        let override = try name.map { try ImageReference($0) }
+        let override = try name.map { try names.reference($0) }
         var info = stat()
         guard stat(path, &info) == 0 else {
             throw ImageError("\(path) cannot be read: \(String(cString: strerror(errno)))")
@@ -50,9 +50,10 @@ extension ImageStore {
     private func plan(_ source: any ImageSource, isNamed: Bool) throws -> [LoadPlan] {
         let plans: [LoadPlan]
         if let index = try source.document("index.json") {
-            plans = try OCILayoutPlanner(source: source) { [note] in if !isNamed { note($0) } }.plan(index)
+            plans = try OCILayoutPlanner(source: source, names: names) { [note] in if !isNamed { note($0) } }.plan(
+                index)
         } else if let manifest = try source.document("manifest.json") {
-            plans = try DockerArchivePlanner(source: source).plan(manifest)
+            plans = try DockerArchivePlanner(source: source, names: names).plan(manifest)
         } else {
             throw ImageError(
                 "\(source.path) is not an image: it has neither index.json (OCI layout) nor manifest.json (docker save)"

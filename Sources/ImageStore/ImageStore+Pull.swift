@@ -49,9 +49,10 @@ extension ImageStore {
             defer { lock.release() }
             let area = try TemporaryArea(location)
             let registry = try Registry(reference.domain, options.registry)
-            let source = try RegistrySource(reference, try registry.session(), content)
+            let source = try RegistrySource(
+                reference, shown: names.shown(reference), try registry.session(), content)
             guard let index = try source.document("index.json"),
-                var plan = try OCILayoutPlanner(source: source, note: note).plan(index).first
+                var plan = try OCILayoutPlanner(source: source, names: names, note: note).plan(index).first
             else { throw ImageError("\(source.path) holds no image") }
             plan.references = [reference]
             plan.source = source.digest
@@ -68,7 +69,7 @@ extension ImageStore {
             return Pulled(
                 image: try resolve(reference.description), digest: source.digest,
                 wasThere: before?.descriptor.digest == manifestDigest.description)
-        } catch { throw ImageError.explaining(error, at: location.root, doing: "pulling \(reference.familiar)") }
+        } catch { throw ImageError.explaining(error, at: location.root, doing: "pulling \(names.shown(reference))") }
     }
 }
 

@@ -11,7 +11,7 @@ extension ImageStore {
     @discardableResult
     public func remove(_ text: String) throws -> [String] {
         let found = try entry(text)
-        let byName = (try? ImageReference(text))?.description == found.reference && found.reference != nil
+        let byName = (try? names.reference(text))?.description == found.reference && found.reference != nil
         let removed: [String] = try References.update(location, frees: true) { references in
             let gone = references.images.filter {
                 byName ? $0.reference == found.reference : $0.descriptor.digest == found.descriptor.digest

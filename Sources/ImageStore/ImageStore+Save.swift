@@ -24,7 +24,7 @@ extension ImageStore {
         for text in names {
             let entry = try self.entry(text)
             let image = try self.image(entry)
-            let byName = (try? ImageReference(text)).map { $0.description == entry.reference } ?? false
+            let byName = (try? self.names.reference(text)).map { $0.description == entry.reference } ?? false
             let reference = byName ? image.reference : nil
             var described = entry.descriptor
             if let reference {

@@ -9,7 +9,7 @@ extension ImageStore {
     /// - Throws: `ImageError` when there is no such image, or the name cannot be given.
     @discardableResult
     public func tag(_ source: String, as target: String) throws -> ImageReference {
-        let reference = try ImageReference(target)
+        let reference = try names.reference(target)
         guard reference.digest == nil else {
             throw ImageError("\"\(target)\" has a digest in it, which is never given but follows from what an image is")
         }

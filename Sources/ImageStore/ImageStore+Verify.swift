@@ -100,7 +100,7 @@ extension ImageStore {
     ) {
         found.images += 1
         let reference = entry.reference.flatMap { try? ImageReference($0) }
-        let name = reference?.familiar ?? entry.descriptor.digest
+        let name = reference.map(names.shown) ?? entry.descriptor.digest
         var problems: [String] = []
         func expect(_ descriptor: Descriptor, _ what: String) {
             guard let digest = Digest(descriptor.digest) else {

@@ -7,17 +7,23 @@ import System
 public final class ImageStore: Sendable {
     public let location: StoreLocation
     let content: ContentStore
+    /// How names are read that people give.
+    public let names: NameRules
     let limitInBytes: Int64?
     /// Told what takes long or was decided for the person, one line each.
     let note: @Sendable (String) -> Void
 
     /// Opens the store, making its directories where they are missing.
     /// - Throws: `ImageError` or `SystemError` when they cannot be made.
-    /// - Parameter limitInBytes: how much content and layer disks may occupy when more is brought in; nil for no limit.
+    /// - Parameters:
+    ///   - names: how names are read that people give.
+    ///   - limitInBytes: how much content and layer disks may occupy when more is brought in; nil for no limit.
     public init(
-        _ location: StoreLocation, limitInBytes: Int64? = nil, note: @escaping @Sendable (String) -> Void = { _ in }
+        _ location: StoreLocation, names: NameRules = NameRules(), limitInBytes: Int64? = nil,
+        note: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.location = location
+        self.names = names
         self.limitInBytes = limitInBytes
         self.note = note
         content = ContentStore(location: location)
@@ -58,7 +64,7 @@ public final class ImageStore: Sendable {
 
     func entry(_ text: String) throws -> References.Entry {
         if let found = try findEntry(text) { return found }
-        let name = (try? ImageReference(text))?.familiar ?? text
+        let name = (try? names.reference(text)).map(names.shown) ?? text
         throw ImageError(
             "there is no image \"\(name)\" here; \"cloister pull\" or \"cloister image load -i FILE\" brings one in, "
                 + "\"cloister image list\" shows what there is")
@@ -66,7 +72,7 @@ public final class ImageStore: Sendable {
 
     private func findEntry(_ text: String) throws -> References.Entry? {
         let references = try References.read(location)
-        let wanted = try? ImageReference(text)
+        let wanted = try? names.reference(text)
         if let wanted {
             if let digest = wanted.digest {
                 let found = references.images.first {
@@ -88,7 +94,7 @@ public final class ImageStore: Sendable {
             }
             if let match = matches.first { return match }
         }
-        if wanted == nil, Digest("sha256:" + prefix) == nil { _ = try ImageReference(text) }
+        if wanted == nil, Digest("sha256:" + prefix) == nil { _ = try names.reference(text) }
         return nil
     }
 
@@ -103,7 +109,8 @@ public final class ImageStore: Sendable {
         let config = try OCIJSON.decode(
             ImageConfig.self, from: content.document(configDigest, what: "image configuration"))
         return try StoredImage(
-            name: entry.reference ?? entry.descriptor.digest, reference: entry.reference.map { try ImageReference($0) },
+            name: entry.reference.map(names.shown) ?? entry.descriptor.digest,
+            reference: entry.reference.map { try ImageReference($0) },
             manifestDigest: try Digest.parse(entry.descriptor.digest, in: "the store's list of images"),
             manifest: manifest, configDigest: configDigest, config: config, loaded: entry.loaded)
     }

@@ -3,6 +3,7 @@ import OCISpec
 /// Finds the images of an OCI layout (image-spec, image-layout.md).
 struct OCILayoutPlanner {
     let source: any ImageSource
+    var names = NameRules()
     let note: (String) -> Void
 
     func plan(_ bytes: [UInt8]) throws -> [LoadPlan] {
@@ -19,7 +20,7 @@ struct OCILayoutPlanner {
         }
         let dockerNames = try self.dockerNames()
         return try groups.flatMap { group in
-            try choose(group.descriptors, name: group.name?.familiar ?? source.path).map { descriptor in
+            try choose(group.descriptors, name: group.name.map(names.shown) ?? source.path).map { descriptor in
                 try plan(descriptor, name: group.name, dockerNames)
             }
         }
@@ -36,7 +37,7 @@ struct OCILayoutPlanner {
         }
         let configBytes = try document(manifest.config, "configuration")
         let config = try decode(ImageConfig.self, configBytes, "configuration \(manifest.config.digest)")
-        let display = name?.familiar ?? source.path
+        let display = name.map(names.shown) ?? source.path
         let digest = Digest.of(manifestBytes)
         let configDigest = Digest.of(configBytes)
         // Everything about it is checked here, before its layers are read.
@@ -45,8 +46,8 @@ struct OCILayoutPlanner {
             config: config, loaded: 0)
         var references = [name].compactMap { $0 }
         if references.isEmpty { references = dockerNames[configDigest] ?? [] }
-        if references.isEmpty, let fromFile = Self.nameFromFile(source.path, tag: nil) {
-            note("\(source.path) does not name its image; it is called \(fromFile.familiar) here (--name chooses)")
+        if references.isEmpty, let fromFile = nameFromFile(source.path, tag: nil) {
+            note("\(source.path) does not name its image; it is called \(names.shown(fromFile)) here (--name chooses)")
             references = [fromFile]
         }
         return LoadPlan(
@@ -132,23 +133,23 @@ struct OCILayoutPlanner {
             return nil
         }
         if short.contains("/") || short.contains(":") { return try ImageReference(short) }
-        guard ImageReference.isTag(short), let named = Self.nameFromFile(source.path, tag: short) else {
+        guard ImageReference.isTag(short), let named = nameFromFile(source.path, tag: short) else {
             return try ImageReference(short)
         }
         note(
-            "\(source.path) tags its image \"\(short)\" without a name; it is called \(named.familiar) here (--name chooses)"
+            "\(source.path) tags its image \"\(short)\" without a name; it is called \(names.shown(named)) here (--name chooses)"
         )
         return named
     }
 
-    /// A name out of `…/name.tar.gz` or `…/name/`; nil when that is not one.
-    static func nameFromFile(_ path: String, tag: String?) -> ImageReference? {
+    /// A name out of `…/name.tar.gz` or `…/name/`, as if a person gave it; nil when that is not one.
+    private func nameFromFile(_ path: String, tag: String?) -> ImageReference? {
         var base = path.split(separator: "/").last.map { $0.lowercased() } ?? ""
         for suffix in [".gz", ".zst", ".xz", ".bz2", ".tgz", ".tar", ".oci"] where base.hasSuffix(suffix) {
             base = String(base.dropLast(suffix.count))
         }
         guard !base.isEmpty, !base.contains(":"), !base.contains("@") else { return nil }
-        return try? ImageReference(base + (tag.map { ":" + $0 } ?? ""))
+        return try? names.reference(base + (tag.map { ":" + $0 } ?? ""))
     }
 
     /// `manifest.json`, which recent Docker writes beside the layout, knows names by configuration.

@@ -11,9 +11,10 @@ final class RegistrySource: ImageSource {
     /// Of what the name led to: an index, where the image is for several platforms.
     let digest: Digest
 
+    /// - Parameter shown: what to call it in messages.
     /// - Throws: `ImageError` or `RegistryError` when there is no such image, or another than was asked for.
-    init(_ reference: ImageReference, _ session: Session, _ content: ContentStore) throws {
-        path = reference.familiar
+    init(_ reference: ImageReference, shown: String, _ session: Session, _ content: ContentStore) throws {
+        path = shown
         self.reference = reference
         self.session = session
         self.content = content

@@ -28,8 +28,8 @@ public struct StoredImage: Sendable, Equatable {
     /// All content, in bytes as stored.
     public var size: Int64 { layers.reduce(0) { $0 + $1.size } }
 
-    /// The name to show: as Docker shows it, or the digest.
-    public var displayName: String { reference?.familiar ?? manifestDigest.description }
+    /// The name to show, or the digest.
+    public let displayName: String
 
     /// Puts a manifest and its configuration together, checking that they agree.
     /// - Throws: `ImageError` for an image without layers, with too many, with one of an unknown type, or for another
@@ -69,6 +69,7 @@ public struct StoredImage: Sendable, Equatable {
                 compression: compression, size: layer.size, diffID: try Digest.parse(diffID, in: "image \(name)"),
                 urls: layer.urls)
         }
+        displayName = name
         self.reference = reference
         self.manifestDigest = manifestDigest
         self.configDigest = configDigest

@@ -112,7 +112,7 @@ struct HostConfiguration: Sendable {
         guard entry.key.hasPrefix("host.") else { return nil }
         let rest = entry.key.dropFirst("host.".count)
         // `[host."https://example.com"]` with nothing below it.
-        if case .other = entry.value, !rest.hasSuffix(".client") { return (String(rest), nil) }
+        if case .emptyTable = entry.value, !rest.hasSuffix(".client") { return (String(rest), nil) }
         if let header = rest.firstRange(of: ".header.") {
             return (String(rest[..<header.lowerBound]), String(rest[rest.index(after: header.lowerBound)...]))
         }

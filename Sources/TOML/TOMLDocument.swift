@@ -8,7 +8,8 @@ public struct TOMLDocument: Sendable {
         case float(Double)
         case boolean(Bool)
         case strings([String])
-        /// Another array, an empty table, a date or a time.
+        case emptyTable
+        /// Another array, a date or a time.
         case other
     }
 
@@ -48,6 +49,7 @@ public struct TOMLDocument: Sendable {
                 value = .strings(strings.map { String(decoding: $0, as: UTF8.self) })
             case CTOML_INTEGER: value = .integer(entry.integer)
             case CTOML_FLOAT: value = .float(entry.number)
+            case CTOML_EMPTY_TABLE: value = .emptyTable
             case CTOML_BOOLEAN: value = .boolean(entry.boolean)
             default: value = .other
             }

@@ -27,7 +27,15 @@ import Testing
             image_directory = "/d"
             virtiofsd = "/v"
             pod_annotations = ["io.cloister.memory", "io.cloister.cpus"]
+            default_registry = "registry.example.com"
+            [aliases]
+            alpine = "quay.io/base/alpine"
+            "team/a.b" = "localhost/c"
             """)
+        #expect(configuration.defaultRegistry == "registry.example.com")
+        #expect(configuration.aliases == ["alpine": "quay.io/base/alpine", "team/a.b": "localhost/c"])
+        #expect(configuration.places["aliases.alpine"] == "c.toml, line 13")
+        #expect(try parse("[aliases]").aliases.isEmpty)
         #expect(configuration.accelerator == .emulation)
         #expect(configuration.memoryInBytes == 1 << 30)
         #expect(configuration.cpus == 2)
@@ -48,6 +56,21 @@ import Testing
     }
 
     @Test(arguments: [
+        (
+            "no registry", "default_registry = ['a.b']",
+            "c.toml, line 1: default_registry must be a registry's address like \"registry.example.com\" or "
+                + "\"localhost:5000\"."
+        ),
+        (
+            "no table", "aliases = 'alpine'",
+            "c.toml, line 1: aliases must be a table of short names and what they stand for, like alpine = "
+                + "\"registry.example.com/base/alpine\"."
+        ),
+        (
+            "no name", "[aliases]\nalpine = 3",
+            "c.toml, line 2: aliases.alpine must be a whole name without a tag, like "
+                + "\"registry.example.com/base/alpine\"."
+        ),
         ("typing error", "\nmemry = 1", "c.toml, line 2: there is no key \"memry\"; did you mean memory?"),
         (
             "in a table", "[vm]\nmemory = '1g'",
@@ -56,7 +79,8 @@ import Testing
         (
             "unknown", "colour = 'red'",
             "c.toml, line 1: there is no key \"colour\"; there are accelerator, memory, cpus, boot_timeout, kernel, "
-                + "initramfs, state_directory, image_directory, image_store_limit, virtiofsd, pod_annotations."
+                + "initramfs, state_directory, image_directory, image_store_limit, default_registry, aliases, "
+                + "virtiofsd, pod_annotations."
         ),
         (
             "wrong word", "accelerator = 'xen'",

@@ -113,6 +113,47 @@ def test_a_list_of_platforms(home, small):
     refused(home, "pull", name, say="is for linux/arm64; this machine runs linux/amd64")
 
 
+def test_short_names(home, small):
+    """What short names mean is configured; every command reads them so."""
+    one, other = Image([say("one")]), Image([say("other")])
+    small.add(one, name="plain", tag="1")
+    small.add(other, name="deep/inside", tag="1")
+
+    home.configure(default_registry=small.address)
+    with open(home.configuration, "a") as file:
+        file.write(f'[aliases]\nshort = "{small.address}/deep/inside"\n')
+    home("pull", "plain:1", check=0)
+    assert small.paths("/manifests/") == ["/v2/plain/manifests/1"]
+    assert home("image", "pull", "-q", "short:1", check=0).stdout.decode() == f"{small.address}/deep/inside:1\n"
+    # `run` finds them, and asks nobody. (What it would run is no program.)
+    small.requests.clear()
+    home("run", "--rm", "--accelerator", "emulation", "short:1", "/bin/say", check=126)
+    assert small.requests == []
+    home("image", "tag", "short:1", "mine:2", check=0)
+    home("image", "history", "mine:2", check=0)
+    home("image", "inspect", "short:1", f"{small.address}/mine:2", check=0)
+    rows = json.loads(home("images", "--format", "json", "short", check=0).stdout)
+    assert [row["name"] for row in rows] == [f"{small.address}/deep/inside:1"]
+    home("image", "save", "-o", home.home / "both.tar", "short:1", "plain:1", check=0)
+    home("rmi", "short:1", "mine:2", "plain:1", check=0)
+    assert json.loads(home("images", "--format", "json", check=0).stdout) == []
+    home("image", "load", "-q", "-i", home.home / "both.tar", check=0)
+    home("image", "tag", "short:1", "docker.io/library/short:1", check=0)
+    home("rmi", "short:1", check=0)
+    refused(home, "run", "--pull", "never", "short:1", say=f'there is no image "{small.address}/deep/inside:1" here')
+    # Without the rules, it is Docker's.
+    home.configure()
+    home("image", "inspect", "short:1", "docker.io/library/short:1", check=0)
+    home.configure(default_registry="quay")
+    text = refused(home, "images", say='default_registry: "quay" is not a registry\'s address; one looks like')
+    assert f"{home.configuration}, line 4: " in text
+    assert 'default_registry: "quay"' in home("doctor", check=125).stdout.decode()
+    home.configure()
+    with open(home.configuration, "a") as file:
+        file.write('[aliases]\nshort = "inside"\n')
+    refused(home, "pull", "short", say='line 5: aliases.short: "inside" is not a whole name without a tag; one looks like')
+
+
 @pytest.mark.parametrize("options", [["--format", "v2s2"], ["--dest-compress-format", "zstd"]])
 def test_other_forms(home, registry, demo_archive, options):
     name = f"{registry}/form{len(options[1])}"

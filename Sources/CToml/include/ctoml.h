@@ -15,7 +15,8 @@ typedef enum {
     CTOML_BOOLEAN,
     // An array of strings without NUL bytes, an empty one too: `string` holds them, each followed by a NUL.
     CTOML_STRINGS,
-    // Other arrays, empty tables, dates and times.
+    CTOML_EMPTY_TABLE,
+    // Other arrays, dates and times.
     CTOML_OTHER,
 } ctoml_kind;
 

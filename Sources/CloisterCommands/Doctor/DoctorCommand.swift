@@ -26,7 +26,9 @@ struct DoctorCommand: Command {
         let configuration: Configuration
         var checks: [Check] = []
         do throws(ConfigurationError) {
-            configuration = try Configuration.load()
+            let loaded = try Configuration.load()
+            _ = try Stores.names(loaded)
+            configuration = loaded
             checks.append(MachineChecks.configuration())
         } catch {
             configuration = Configuration()

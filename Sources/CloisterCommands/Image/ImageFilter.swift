@@ -44,14 +44,16 @@ struct ImageFilter: ArgumentValue, Equatable {
         let keys = Key.allCases.filter { key in filters.contains { $0.key == key } }
         return { image in
             keys.allSatisfy { key in
-                filters.contains { $0.key == key && $0.matches(image, moments[$0.value] ?? 0, now: now) }
+                filters.contains {
+                    $0.key == key && $0.matches(image, store.names, moments[$0.value] ?? 0, now: now)
+                }
             }
         }
     }
 
-    private func matches(_ image: StoredImage, _ moment: Double, now: Double) -> Bool {
+    private func matches(_ image: StoredImage, _ names: NameRules, _ moment: Double, now: Double) -> Bool {
         switch key {
-        case .reference: return Self.matches(image.reference, value)
+        case .reference: return Self.matches(image, names, value)
         case .dangling: return (image.reference == nil) == (value == "true" || value == "1")
         case .before: return (Self.created(image) ?? 0) < moment
         case .since: return (Self.created(image) ?? 0) > moment
@@ -70,10 +72,15 @@ struct ImageFilter: ArgumentValue, Equatable {
         image.config.created.flatMap(Timestamp.seconds)
     }
 
-    /// A pattern of path.Match, where `*` and `?` do not match a slash, of the name with its tag or without.
-    private static func matches(_ reference: ImageReference?, _ pattern: String) -> Bool {
-        guard let reference else { return false }
-        let familiar = reference.familiar
+    /// A pattern of path.Match, where `*` and `?` do not match a slash, of the name with its tag or without. What is no
+    /// pattern but a name means what names mean.
+    private static func matches(_ image: StoredImage, _ rules: NameRules, _ pattern: String) -> Bool {
+        guard let reference = image.reference else { return false }
+        if let wanted = try? rules.reference(pattern) {
+            let isTagged = wanted.digest != nil || pattern.hasSuffix(":\(wanted.tag ?? "")")
+            if isTagged ? wanted == reference : wanted.name == reference.name { return true }
+        }
+        let familiar = image.displayName
         let tail = (reference.tag.map { ":" + $0 } ?? "") + (reference.digest.map { "@" + $0.description } ?? "")
         let names: [String] = [familiar, String(familiar.dropLast(tail.count)), reference.description, reference.name]
         return names.contains(where: { (name: String) -> Bool in fnmatch(pattern, name, FNM_PATHNAME) == 0 })

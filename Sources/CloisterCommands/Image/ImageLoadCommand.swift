@@ -25,7 +25,8 @@ struct ImageLoadCommand: Command {
         let store = try Stores.images(try Configuration.load())
         for image in try load(into: store) where !quiet {
             Output.standard(
-                image.reference.map { "Loaded image: \($0.familiar)\n" } ?? "Loaded image ID: \(image.manifestDigest)\n"
+                image.reference.map { "Loaded image: \(store.names.shown($0))\n" }
+                    ?? "Loaded image ID: \(image.manifestDigest)\n"
             )
         }
     }

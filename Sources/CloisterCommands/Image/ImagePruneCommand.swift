@@ -36,7 +36,7 @@ struct ImagePruneCommand: Command {
         let pruned = try store.prune(keepsPauses: !isAll || !rest.isEmpty) {
             (isAll || $0.reference == nil) && condition($0)
         }
-        for name in pruned.removed { Output.standard("Removed: \((try? ImageReference(name))?.familiar ?? name)\n") }
+        for name in pruned.removed { Output.standard("Removed: \(store.names.shown(name))\n") }
         Output.standard("Freed: \(Human.size(pruned.freedInBytes))\n")
         if pruned.isLeftToOthers {
             Output.error("cloister: images are being brought in; content that none needs goes when they are here.\n")

@@ -10,7 +10,7 @@ struct ImagePullCommand: Command {
             discussion: """
 
                 What is here already is not fetched again; what was interrupted goes on where it stopped. Names mean what \
-                they mean in Docker: without a registry it is docker.io, without a tag latest.
+                they mean in Docker: without a registry it is docker.io, or what the configuration says, without a tag latest.
                 """)
     }
 
@@ -29,7 +29,7 @@ struct ImagePullCommand: Command {
     func run() throws {
         let store = try Stores.images(try Configuration.load())
         for image in images {
-            let reference = try ImageReference(image)
+            let reference = try store.names.reference(image)
             var options = ImageStore.PullOptions()
             options.parallel = parallel.map { Int($0) } ?? options.parallel
             let pulled = try Pulls.pull(reference, store, options, quiet ? .none : progress, plain: plain)
@@ -37,7 +37,7 @@ struct ImagePullCommand: Command {
                 Output.standard("\(reference.description)\n")
             } else {
                 Output.standard(
-                    "\(reference.familiar): \(pulled.wasThere ? "up to date" : "pulled"), \(pulled.digest)\n")
+                    "\(store.names.shown(reference)): \(pulled.wasThere ? "up to date" : "pulled"), \(pulled.digest)\n")
             }
         }
     }

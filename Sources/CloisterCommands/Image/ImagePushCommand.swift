@@ -27,7 +27,7 @@ struct ImagePushCommand: Command {
     func run() throws {
         let store = try Stores.images(try Configuration.load())
         let known = try store.resolve(image)
-        guard let target = try target.first.map({ try ImageReference($0) }) ?? known.reference else {
+        guard let target = try target.first.map({ try store.names.reference($0) }) ?? known.reference else {
             throw UserError("the image has no name to store it by; give one as TARGET.")
         }
         let shown = PullProgress(quiet ? .none : progress)
@@ -37,6 +37,6 @@ struct ImagePushCommand: Command {
         options.progress = { shown.take($0) }
         defer { shown.end() }
         let digest = try store.push(image, to: target, options)
-        Output.standard(quiet ? "\(digest)\n" : "\(target.familiar): pushed, \(digest)\n")
+        Output.standard(quiet ? "\(digest)\n" : "\(store.names.shown(target)): pushed, \(digest)\n")
     }
 }

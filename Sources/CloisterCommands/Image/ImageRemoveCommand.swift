@@ -20,7 +20,7 @@ struct ImageRemoveCommand<Spelling: CommandSpelling>: Command {
             do {
                 if force, !(try store.isThere(image)) { continue }
                 for name in try store.remove(image) {
-                    Output.standard("Removed: \((try? ImageReference(name))?.familiar ?? name)\n")
+                    Output.standard("Removed: \(store.names.shown(name))\n")
                 }
             } catch {
                 _ = CloisterCommandLine.report(error)

@@ -26,7 +26,7 @@ struct ImageRow: Encodable {
     let loadedInSeconds: Int64
 
     init(_ image: StoredImage) {
-        name = image.reference?.familiar
+        name = image.reference == nil ? nil : image.displayName
         id = image.configDigest.description
         digest = image.manifestDigest.description
         platform = image.config.platform.description

@@ -1,3 +1,4 @@
+import Config
 import Glibc
 import ImageStore
 import Registry
@@ -20,7 +21,7 @@ struct LoginCommand: Command {
     var password: String?
     @Flag("password-stdin", help: "Read the password from standard input.") var passwordFromInput
     @Flag("plain-http", help: "Speak to the registry without TLS, which anybody on the way can read.") var plain
-    @Argument("REGISTRY", help: "Its address, as names of images have it; docker.io when left out.")
+    @Argument("REGISTRY", help: "Its address, as names of images have it; the default registry when left out.")
     var registry: [String]
 
     func validate() throws {
@@ -32,7 +33,7 @@ struct LoginCommand: Command {
     }
 
     func run() throws {
-        let domain = try RegistryName.domain(registry.first)
+        let domain = try registry.first.map(RegistryName.domain) ?? Stores.names(try Configuration.load()).registry
         guard let file = CredentialFile.standard() else {
             throw UserError("there is no place to keep a password: set HOME, DOCKER_CONFIG or REGISTRY_AUTH_FILE.")
         }
@@ -87,11 +88,11 @@ struct LogoutCommand: Command {
         CommandConfiguration("logout", abstract: "Forget who one is to a registry.")
     }
 
-    @Argument("REGISTRY", help: "Its address, as names of images have it; docker.io when left out.")
+    @Argument("REGISTRY", help: "Its address, as names of images have it; the default registry when left out.")
     var registry: [String]
 
     func run() throws {
-        let domain = try RegistryName.domain(registry.first)
+        let domain = try registry.first.map(RegistryName.domain) ?? Stores.names(try Configuration.load()).registry
         let found = try CredentialFile.standard()?.erase(domain) ?? false
         guard found else { throw UserError("nobody is logged in to \(domain).") }
         Output.standard("Logged out of \(domain)\n")
@@ -100,16 +101,16 @@ struct LogoutCommand: Command {
 
 /// A registry as people write it.
 enum RegistryName {
-    /// `https://index.docker.io/v1/`, `example.com:5000` or nothing at all, as names of images have it.
-    static func domain(_ text: String?) throws -> String {
-        guard var name = text?[...], !name.isEmpty else { return "docker.io" }
+    /// `https://index.docker.io/v1/`, `example.com:5000` as names of images have it.
+    static func domain(_ text: String) throws -> String {
+        var name = text[...]
         for scheme in ["https://", "http://"] where name.hasPrefix(scheme) { name = name.dropFirst(scheme.count) }
         name = name.prefix { $0 != "/" }
         if name == "index.docker.io" || name == "registry-1.docker.io" { return "docker.io" }
         // A name that is no part of a path: `localhost`, `host.domain`, `host:port`.
         guard let reference = try? ImageReference("\(name)/image"), reference.domain == name else {
             throw UserError(
-                "\"\(text ?? "")\" is not a registry's address; one looks like example.com or localhost:5000.")
+                "\"\(text)\" is not a registry's address; one looks like example.com or localhost:5000.")
         }
         return reference.domain
     }

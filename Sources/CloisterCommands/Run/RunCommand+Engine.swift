@@ -80,7 +80,7 @@ extension RunCommand {
     /// The image, from its registry where `--pull` says so; then its layers are unpacked as they come.
     private func image(_ store: ImageStore, _ builder: SandboxLayerBuilder) throws -> StoredImage {
         if pull != .always, let known = try store.find(image) { return known }
-        guard pull != .never, let reference = try? ImageReference(image) else { return try store.resolve(image) }
+        guard pull != .never, let reference = try? store.names.reference(image) else { return try store.resolve(image) }
         var options = ImageStore.PullOptions()
         options.builder = builder
         do { return try Pulls.pull(reference, store, options, .auto, plain: false).image } catch let error
@@ -88,7 +88,7 @@ extension RunCommand {
             where pull == .missing
         {
             throw UserError(
-                "there is no image \"\(reference.familiar)\" here (\"cloister image load -i FILE\" brings one in), and its "
+                "there is no image \"\(store.names.shown(reference))\" here (\"cloister image load -i FILE\" brings one in), and its "
                     + "registry gives none: \(error).")
         }
     }
