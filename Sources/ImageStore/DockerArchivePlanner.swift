@@ -4,6 +4,8 @@ import OCISpec
 struct DockerArchivePlanner {
     let source: any ImageSource
     var names = NameRules()
+    var platform = WantedPlatform()
+    var note: (String) -> Void = { _ in }
 
     /// One image in `manifest.json`; names are the document's own.
     struct Item: Codable {
@@ -18,8 +20,20 @@ struct DockerArchivePlanner {
         do throws(OCIJSONError) { items = try OCIJSON.decode([Item].self, from: bytes) } catch {
             throw ImageError("manifest.json of \(source.path) cannot be understood: it \(error)")
         }
-        return try items.map { try plan($0) }
+        let plans: [LoadPlan] = try items.compactMap { item in
+            do { return try plan(item) } catch let other as Other where items.count > 1 && platform.isAsked {
+                note("left out: \(other.refusal)")
+                return nil
+            } catch let other as Other { throw other.refusal }
+        }
+        guard items.isEmpty || !plans.isEmpty else {
+            throw ImageError("\(source.path) holds no image for \(platform.wanted)")
+        }
+        return plans
     }
+
+    /// An image for another platform.
+    private struct Other: Error { let refusal: ImageError }
 
     private func plan(_ item: Item) throws -> LoadPlan {
         let references = try (item.RepoTags ?? []).map { try ImageReference($0) }
@@ -37,6 +51,9 @@ struct DockerArchivePlanner {
         let parsed: ImageConfig
         do throws(OCIJSONError) { parsed = try OCIJSON.decode(ImageConfig.self, from: config) } catch {
             throw ImageError("\(item.Config) of \(source.path) cannot be understood: it \(error)")
+        }
+        guard platform.wanted.distance(to: parsed.platform) != nil else {
+            throw Other(refusal: platform.refusal(of: name, for: [parsed.platform]))
         }
         let pieces = item.Layers ?? []
         // Everything about the image but its layers' content is checked here, on the manifest it would have.

@@ -15,9 +15,10 @@ extension ImageStore {
     /// - Parameters:
     ///   - path: the file or directory.
     ///   - name: what to call the image instead of what the archive says; for an archive of one image.
+    ///   - platform: of those that images are for; nil for this machine's.
     /// - Throws: `ImageError`, one sentence that names the thing and the remedy.
     @discardableResult
-    public func load(from path: String, name: String? = nil) throws -> [Loaded] {
+    public func load(from path: String, name: String? = nil, platform: Platform? = nil) throws -> [Loaded] {
         let override = try name.map { try names.reference($0) }
         var info = stat()
         guard stat(path, &info) == 0 else {
@@ -31,7 +32,7 @@ extension ImageStore {
             let source: any ImageSource =
                 info.st_mode & S_IFMT == S_IFDIR ? try DirectorySource(path) : try ArchiveSource(path)
             // Who chooses the name need not hear what it would have been.
-            var plans = try plan(source, isNamed: override != nil)
+            var plans = try plan(source, isNamed: override != nil, WantedPlatform(asked: platform))
             if let override {
                 guard plans.count == 1 else {
                     throw ImageError("\(path) holds \(plans.count) images; --name is for one of a single image")
@@ -47,13 +48,18 @@ extension ImageStore {
         } catch { throw ImageError.explaining(error, at: location.root, doing: "loading \(path)") }
     }
 
-    private func plan(_ source: any ImageSource, isNamed: Bool) throws -> [LoadPlan] {
+    private func plan(
+        _ source: any ImageSource, isNamed: Bool, _ platform: WantedPlatform
+    ) throws -> [LoadPlan] {
         let plans: [LoadPlan]
         if let index = try source.document("index.json") {
-            plans = try OCILayoutPlanner(source: source, names: names) { [note] in if !isNamed { note($0) } }.plan(
+            plans = try OCILayoutPlanner(source: source, names: names, platform: platform) { [note] in
+                if !isNamed { note($0) }
+            }.plan(
                 index)
         } else if let manifest = try source.document("manifest.json") {
-            plans = try DockerArchivePlanner(source: source, names: names).plan(manifest)
+            plans = try DockerArchivePlanner(source: source, names: names, platform: platform, note: note).plan(
+                manifest)
         } else {
             throw ImageError(
                 "\(source.path) is not an image: it has neither index.json (OCI layout) nor manifest.json (docker save)"
@@ -184,10 +190,12 @@ extension ImageStore {
         }
         try References.update(location) { references in
             for entry in entries {
-                references.images.removeAll {
+                let former = references.images.first {
                     $0.reference == entry.reference
                         && (entry.reference != nil || $0.descriptor.digest == entry.descriptor.digest)
                 }
+                references.images.removeAll { $0 == former }
+                if let former { keep(former, insteadOf: entry, in: &references) }
                 // A nameless image that now has a name is no longer nameless.
                 if entry.reference != nil {
                     references.images.removeAll {
@@ -200,6 +208,20 @@ extension ImageStore {
             }
         }
         return loaded
+    }
+
+    /// An image that loses its name to the same for another platform stays, without one, until it is pruned: it was not
+    /// replaced by a newer one.
+    private func keep(_ former: References.Entry, insteadOf entry: References.Entry, in references: inout References) {
+        let isElsewhere = references.images.contains { $0.descriptor.digest == former.descriptor.digest }
+        guard former.descriptor.digest != entry.descriptor.digest, !isElsewhere, let old = try? image(former),
+            let new = try? image(entry),
+            !old.config.platform.isAlike(new.config.platform)
+                || old.config.platform.variant != new.config.platform.variant
+        else { return }
+        var nameless = former
+        nameless.reference = nil
+        references.images.append(nameless)
     }
 }
 

@@ -23,6 +23,8 @@ public enum PullEvent: Sendable, Equatable {
 extension ImageStore {
     public struct PullOptions: Sendable {
         public var registry = RegistryOptions()
+        /// Of those that the image is for; nil for this machine's.
+        public var platform: Platform?
         /// Layers at once.
         public var parallel = 3
         /// Unpacks layers as they come; nil leaves that to the first run.
@@ -52,7 +54,9 @@ extension ImageStore {
             let source = try RegistrySource(
                 reference, shown: names.shown(reference), try registry.session(), content)
             guard let index = try source.document("index.json"),
-                var plan = try OCILayoutPlanner(source: source, names: names, note: note).plan(index).first
+                var plan = try OCILayoutPlanner(
+                    source: source, names: names, platform: WantedPlatform(asked: options.platform), note: note
+                ).plan(index).first
             else { throw ImageError("\(source.path) holds no image") }
             plan.references = [reference]
             plan.source = source.digest

@@ -7,10 +7,11 @@ extension ImageStore {
     /// form take it. Manifests, configurations and layers are byte for byte what came in; equal images give equal files.
     /// - Parameters:
     ///   - names: names, or beginnings of ids, whose images have no name in the file.
+    ///   - platform: what they have to be for; nil for whatever they are.
     ///   - descriptor: what to write to.
     ///   - path: what that is called in messages.
     /// - Throws: `ImageError` when there is no such image, or the store's is damaged.
-    public func save(_ names: [String], to descriptor: Int32, path: String) throws {
+    public func save(_ names: [String], platform: Platform? = nil, to descriptor: Int32, path: String) throws {
         // Keeps the content while it is read.
         let lock = try FileLock.acquire(location.lock, .shared)
         defer {
@@ -24,6 +25,11 @@ extension ImageStore {
         for text in names {
             let entry = try self.entry(text)
             let image = try self.image(entry)
+            if let platform, platform.distance(to: image.config.platform) == nil {
+                throw ImageError(
+                    "image \(image.displayName) is here for \(image.config.platform); "
+                        + "\"cloister pull --platform \(platform) \(image.displayName)\" brings the one for that")
+            }
             let byName = (try? self.names.reference(text)).map { $0.description == entry.reference } ?? false
             let reference = byName ? image.reference : nil
             var described = entry.descriptor

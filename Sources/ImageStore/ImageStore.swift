@@ -74,6 +74,7 @@ public final class ImageStore: Sendable {
         let references = try References.read(location)
         let wanted = try? names.reference(text)
         if let wanted {
+            if let found = references.images.first(where: { $0.reference == wanted.description }) { return found }
             if let digest = wanted.digest {
                 let found = references.images.first {
                     (Digest($0.descriptor.digest) == digest || $0.source.flatMap { Digest($0) } == digest)
@@ -81,7 +82,6 @@ public final class ImageStore: Sendable {
                 }
                 if let found { return found }
             }
-            if let found = references.images.first(where: { $0.reference == wanted.description }) { return found }
         }
         let prefix = text.hasPrefix("sha256:") ? String(text.dropFirst(7)) : text
         if !prefix.isEmpty, prefix.utf8.count <= 64, prefix.utf8.allSatisfy(Digest.isHexDigit) {

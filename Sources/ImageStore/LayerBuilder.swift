@@ -46,6 +46,9 @@ extension ImageStore {
     /// - Throws: what the builder throws; `ImageError` for a layer that is not what the image promises. Disks of layers
     ///   that did come out well are kept.
     public func ensureLayers(_ image: StoredImage, builder: any LayerBuilder) throws -> [LayerDisk] {
+        guard image.config.platform.runsHere else {
+            throw ImageError("image \(image.displayName) is for \(image.config.platform), and does not run here")
+        }
         let cache = LayerCache(location, note: note)
         var disks: [Digest: LayerDisk] = [:]
         for layer in image.layers { disks[layer.diffID] = cache.ready(layer.diffID) }

@@ -4,6 +4,7 @@ import OCISpec
 struct OCILayoutPlanner {
     let source: any ImageSource
     var names = NameRules()
+    var platform = WantedPlatform()
     let note: (String) -> Void
 
     func plan(_ bytes: [UInt8]) throws -> [LoadPlan] {
@@ -20,15 +21,23 @@ struct OCILayoutPlanner {
         }
         let dockerNames = try self.dockerNames()
         return try groups.flatMap { group in
-            try choose(group.descriptors, name: group.name.map(names.shown) ?? source.path).map { descriptor in
-                try plan(descriptor, name: group.name, dockerNames)
+            let display = group.name.map(names.shown) ?? source.path
+            let offers = try self.offers(group.descriptors)
+            // What has no name are several images; what has one, that image for several platforms.
+            let chosen = group.name == nil ? offers.filter { rank($0) != nil } : best(offers).map { [$0] } ?? []
+            if chosen.isEmpty, !offers.isEmpty, groups.count > 1, platform.isAsked {
+                note("left out: \(refusal(offers, display))")
+            } else if chosen.isEmpty, !offers.isEmpty {
+                throw refusal(offers, display)
             }
+            return try chosen.map { try plan($0, name: group.name, dockerNames) }
         }
     }
 
     private func plan(
-        _ descriptor: Descriptor, name: ImageReference?, _ dockerNames: [Digest: [ImageReference]]
+        _ offer: Offer, name: ImageReference?, _ dockerNames: [Digest: [ImageReference]]
     ) throws -> LoadPlan {
+        let descriptor = offer.descriptor
         let manifestBytes = try document(descriptor, "manifest")
         let manifest = try decode(ImageManifest.self, manifestBytes, "manifest \(descriptor.digest)")
         let type = manifest.config.mediaType
@@ -38,6 +47,11 @@ struct OCILayoutPlanner {
         let configBytes = try document(manifest.config, "configuration")
         let config = try decode(ImageConfig.self, configBytes, "configuration \(manifest.config.digest)")
         let display = name.map(names.shown) ?? source.path
+        // Where the index has said which variant it is, configurations often say nothing of it.
+        let isRight =
+            offer.platform == nil
+            ? platform.wanted.distance(to: config.platform) != nil : platform.wanted.isAlike(config.platform)
+        guard isRight else { throw platform.refusal(of: display, for: [config.platform]) }
         let digest = Digest.of(manifestBytes)
         let configDigest = Digest.of(configBytes)
         // Everything about it is checked here, before its layers are read.
@@ -58,41 +72,58 @@ struct OCILayoutPlanner {
             }, manifest: manifestBytes, image: image)
     }
 
-    /// Those for this machine, indexes opened. - Throws: `ImageError` naming the platforms when there is none.
-    private func choose(_ descriptors: [Descriptor], name: String, depth: Int = 0) throws -> [Descriptor] {
+    /// An image that an index has, and the platform it gives for it.
+    private struct Offer {
+        let descriptor: Descriptor
+        var platform: Platform?
+    }
+
+    /// The images of an index; of an index in it, the best, since those are one image for several platforms.
+    private func offers(_ descriptors: [Descriptor], depth: Int = 0) throws -> [Offer] {
         guard depth < 4 else { throw ImageError("\(source.path) nests its indexes too deeply to be an image") }
-        var chosen: [Descriptor] = []
-        var others: [Platform] = []
+        var offers: [Offer] = []
         for descriptor in descriptors where !isAttestation(descriptor) {
-            if let platform = descriptor.platform, !platform.runsHere {
-                others.append(platform)
+            if let platform = descriptor.platform, self.platform.wanted.distance(to: platform) == nil {
+                offers.append(Offer(descriptor: descriptor, platform: platform))
             } else if MediaType.isIndex(descriptor.mediaType) {
                 let index = try decode(
                     ImageIndex.self, document(descriptor, "index"), "index \(descriptor.digest)")
-                // Within an index, one image a platform.
-                chosen += try choose(index.manifests, name: name, depth: depth + 1).prefix(1)
+                let inner = try self.offers(index.manifests, depth: depth + 1)
+                offers += best(inner).map { [$0] } ?? inner
             } else if MediaType.isManifest(descriptor.mediaType) {
-                chosen.append(descriptor)
+                offers.append(Offer(descriptor: descriptor, platform: descriptor.platform))
             } else {
                 throw ImageError("\(source.path) holds a \"\(descriptor.mediaType)\", which is not a container image")
             }
         }
-        if chosen.isEmpty, !others.isEmpty {
-            let list = others.prefix(8).map(\.description).joined(separator: ", ")
-            throw ImageError(
-                "image \(name) is for \(list); this machine runs \(Platform.guest): get the image for that")
-        }
-        // Several entries without a platform: their configurations say.
-        guard chosen.count > 1 else { return chosen }
-        let matching = chosen.filter { descriptor in
-            guard descriptor.platform == nil,
-                let manifest = try? OCIJSON.decode(ImageManifest.self, from: document(descriptor, "manifest")),
+        // Several without a platform: their configurations say.
+        guard offers.count > 1 else { return offers }
+        return offers.map { offer in
+            guard offer.platform == nil,
+                let manifest = try? OCIJSON.decode(ImageManifest.self, from: document(offer.descriptor, "manifest")),
                 let config = try? OCIJSON.decode(
                     ImageConfig.self, from: document(manifest.config, "configuration"))
-            else { return true }
-            return config.platform.runsHere
+            else { return offer }
+            return Offer(descriptor: offer.descriptor, platform: config.platform)
         }
-        return matching.isEmpty ? [chosen[0]] : matching
+    }
+
+    /// 0 for the platform that is wanted, more for others that do; nil for those that do not. What does not say is looked at
+    /// when nothing else is there.
+    private func rank(_ offer: Offer) -> Int? {
+        guard let platform = offer.platform else { return 10000 }
+        return self.platform.wanted.distance(to: platform)
+    }
+
+    /// The first of the best.
+    private func best(_ offers: [Offer]) -> Offer? {
+        let ranks = offers.compactMap(rank)
+        guard let least = ranks.min() else { return nil }
+        return offers.first { rank($0) == least }
+    }
+
+    private func refusal(_ offers: [Offer], _ name: String) -> ImageError {
+        platform.refusal(of: name, for: offers.compactMap(\.platform))
     }
 
     /// What buildx puts beside an image to say how it was built.

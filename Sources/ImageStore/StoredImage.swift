@@ -32,16 +32,11 @@ public struct StoredImage: Sendable, Equatable {
     public let displayName: String
 
     /// Puts a manifest and its configuration together, checking that they agree.
-    /// - Throws: `ImageError` for an image without layers, with too many, with one of an unknown type, or for another
-    ///   platform than this machine's guests are.
+    /// - Throws: `ImageError` for an image without layers, with too many, or with one of an unknown type.
     init(
         name: String, reference: ImageReference?, manifestDigest: Digest, manifest: ImageManifest, configDigest: Digest,
         config: ImageConfig, loaded: Int64
     ) throws {
-        guard config.platform.runsHere else {
-            throw ImageError(
-                "image \(name) is for \(config.platform); this machine runs \(Platform.guest): get the image for that")
-        }
         let diffIDs = config.rootfs.diff_ids
         guard !manifest.layers.isEmpty else {
             throw ImageError("image \(name) has no layers, so there is nothing to run in it")
@@ -86,9 +81,4 @@ extension Digest {
         }
         return digest
     }
-}
-
-extension Platform {
-    /// Whether a guest on this machine runs it. Variants are left to the processor.
-    var runsHere: Bool { os == Platform.guest.os && architecture == Platform.guest.architecture }
 }

@@ -25,29 +25,6 @@ public struct Descriptor: Codable, Equatable, Sendable {
     }
 }
 
-/// What an image runs on, in Go's names (image-index.md).
-public struct Platform: Codable, Equatable, Sendable, CustomStringConvertible {
-    public var architecture: String
-    public var os: String
-    public var variant: String?
-
-    public init(architecture: String, os: String, variant: String? = nil) {
-        self.architecture = architecture
-        self.os = os
-        self.variant = variant
-    }
-
-    /// e.g. `linux/arm64/v8`.
-    public var description: String { "\(os)/\(architecture)\(variant.map { "/" + $0 } ?? "")" }
-
-    /// What a guest on this machine runs.
-    #if arch(arm64)
-    public static let guest = Platform(architecture: "arm64", os: "linux")
-    #else
-    public static let guest = Platform(architecture: "amd64", os: "linux")
-    #endif
-}
-
 /// A list of manifests, one a platform or image (image-index.md).
 public struct ImageIndex: Codable, Equatable, Sendable {
     public var schemaVersion: Int

@@ -137,6 +137,69 @@ import Testing
         #expect(try Files.list(store.location.blobs).count == 4)
     }
 
+    /// Images of several platforms under one name, and what each wish brings.
+    @Test(
+        arguments: [
+            (nil, 0), ("linux/arm64", 1), ("linux/arm/v7", 3), ("linux/arm/v6", 2), ("linux/arm", 3),
+            ("linux/arm/v5", nil),
+            ("linux/s390x", nil),
+        ] as [(String?, Int?)])
+    func choosesThePlatformThatIsAskedFor(_ text: String?, _ expected: Int?) throws {
+        let platforms = [
+            Platform.guest, Platform(architecture: "arm64", os: "linux", variant: "v8"),
+            Platform(architecture: "arm", os: "linux", variant: "v6"),
+            Platform(architecture: "arm", os: "linux", variant: "v7"),
+        ]
+        let images = platforms.enumerated().map { number, platform in
+            var fixture = ImageFixture()
+            fixture.platform = platform
+            fixture.layers = [tar([Piece(name: "\(number)")])]
+            return fixture
+        }
+        let descriptors = zip(images, platforms).map { image, platform in
+            var descriptor = image.descriptor
+            descriptor.platform = platform
+            return descriptor
+        }
+        let workspace = try Workspace()
+        let store = try workspace.store()
+        let path = try workspace.write(
+            "many.tar", tar(images.flatMap(\.blobs) + [ImageFixture.index(descriptors)]))
+        let wish = try text.map { try #require(Platform($0)) }
+        guard let expected else {
+            let error = try #require(throws: ImageError.self) { try store.load(from: path, platform: wish) }
+            #expect(error.description.contains("not for \(text ?? "")"))
+            return
+        }
+        try store.load(from: path, platform: wish)
+        #expect(try store.resolve("fixture").manifestDigest == Digest.of(images[expected].manifest))
+    }
+
+    /// An image that loses its name to one for another machine is kept without it; one for the same machine is not.
+    @Test func aNameThatMovesToAnotherPlatform() throws {
+        var foreign = ImageFixture()
+        foreign.platform = Platform(architecture: "sparc64", os: "linux")
+        foreign.layers[1] = tar([Piece(name: "foreign")])
+        let workspace = try Workspace()
+        let store = try workspace.store()
+        let ours = try workspace.write("ours.tar", tar(Self.fixture.layout))
+        let theirs = try workspace.write("theirs.tar", tar(foreign.dockerArchive(tags: ["fixture:latest"])))
+        try store.load(from: ours)
+        let refused = try #require(throws: ImageError.self) { try store.load(from: theirs) }
+        #expect(refused.description.contains("--platform linux/sparc64"))
+        try store.load(from: theirs, platform: foreign.platform)
+        #expect(try store.resolve("fixture").config.platform == foreign.platform)
+        #expect(try store.list().map(\.reference?.familiar) == ["fixture:latest", nil])
+        #expect(try store.resolve(Digest.of(Self.fixture.manifest).short).config.platform == .guest)
+        #expect(try store.verify().isWhole)
+        // It is its turn again.
+        try store.load(from: ours)
+        #expect(try store.resolve("fixture").config.platform == .guest)
+        #expect(try store.list().count == 2)
+        #expect(try store.prune { $0.reference == nil }.removed.count == 1)
+        #expect(try Files.list(store.location.blobs).count == 4)
+    }
+
     @Test(
         arguments: [
             (nil, nil, "image.oci.tar", "image:latest"), ("nine", nil, "image.tar", "nine:latest"),

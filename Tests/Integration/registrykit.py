@@ -119,6 +119,14 @@ class Image:
             "config": {"mediaType": CONFIG, "digest": digest(self.config), "size": len(self.config)},
             "layers": [{"mediaType": LAYER, "digest": digest(data), "size": len(data)} for data, _ in self.layers]}
 
+    def for_platform(self, architecture):
+        """The same, for another machine."""
+        del self.blobs[digest(self.config)]
+        self.config = json.dumps(json.loads(self.config) | {"architecture": architecture}).encode()
+        self.blobs[digest(self.config)] = self.config
+        self.document["config"] |= {"digest": digest(self.config), "size": len(self.config)}
+        return self
+
     @property
     def manifest(self):
         return json.dumps(self.document).encode()

@@ -154,6 +154,66 @@ def test_short_names(home, small):
     refused(home, "pull", "short", say='line 5: aliases.short: "inside" is not a whole name without a tag; one looks like')
 
 
+def test_images_for_other_machines(home, small):
+    """They can be pulled, saved, loaded and pushed, and are not run."""
+    wanted = [("amd64", None), ("arm64", "v8"), ("arm", "v6"), ("arm", "v7")]
+    images = [Image([say(f"{architecture}{variant}"), say("common")]) for architecture, variant in wanted]
+    for image, (architecture, _) in zip(images, wanted):
+        name = small.add(image.for_platform(architecture), tag="old")
+    index = json.dumps({
+        "schemaVersion": 2, "mediaType": registrykit.INDEX, "manifests": [
+            {"mediaType": registrykit.MANIFEST, "digest": digest(image.manifest), "size": len(image.manifest),
+             "platform": {"architecture": architecture, "os": "linux"} | ({"variant": variant} if variant else {})}
+            for image, (architecture, variant) in zip(images, wanted)]}).encode()
+    name = small.add_document(index, registrykit.INDEX)
+
+    def here():
+        rows = json.loads(home("image", "list", "--format", "json", check=0).stdout)
+        return [(row.get("name"), row["platform"], row["digest"]) for row in rows]
+
+    home("pull", "--platform", "linux/arm/v7", name, check=0)
+    assert here() == [(name, "linux/arm", digest(images[3].manifest))]
+    expect_whole(home, images[3])
+    text = refused(home, "run", name, "true", say=f"image {name} is here for linux/arm, and this machine runs linux/amd64")
+    assert f'"cloister pull {name}"' in text
+    refused(home, "run", "--platform", "linux/arm/v7", name, "true", say="--platform: this machine runs linux/amd64, not linux/arm/v7")
+    refused(home, "pull", "--platform", "linux/s390x", name, say="is for linux/amd64, linux/arm64/v8, linux/arm/v6, linux/arm/v7, not")
+    refused(home, "pull", "--platform", "linux/", name, say="is not a platform")
+    # The name is that of what came last; what it was before stays, until it is pruned.
+    home("pull", "--platform", "arm64", name, check=0)
+    assert here() == [(name, "linux/arm64", digest(images[1].manifest)), (None, "linux/arm", digest(images[3].manifest))]
+    # Saved, loaded elsewhere, and stored in a registry, byte for byte.
+    saved = home.home / "arm64.tar"
+    refused(home, "image", "save", "--platform", "linux/amd64", "-o", saved, name, say="is here for linux/arm64; \"cloister pull")
+    home("image", "save", "--platform", "linux/arm64", "-o", saved, name, check=0)
+    subprocess.run(["skopeo", "inspect", "--raw", f"oci-archive:{saved}"], check=True, capture_output=True)
+    # `run` brings this machine's when asked for it. (What it would run is no program.)
+    home("run", "--rm", "--accelerator", "emulation", "--platform", "linux/amd64", name, "/bin/say", check=126)
+    assert here()[0] == (name, "linux/amd64", digest(images[0].manifest))
+    home("image", "prune", "-f", check=0)
+    assert len(here()) == 1
+    assert not blob(home, digest(images[3].manifest)).exists()
+    refused(home, "image", "load", "-i", saved, say="is for linux/arm64; this machine runs linux/amd64")
+    home("image", "load", "--platform", "linux/arm64", "-i", saved, check=0)
+    assert here()[0] == (name, "linux/arm64", digest(images[1].manifest))
+    expect_whole(home, images[1])
+    # It can be kept beside this machine's under a name of its own.
+    home("image", "tag", name, f"{name}-arm64", check=0)
+    home("pull", name, check=0)
+    assert [row[1] for row in here()] == ["linux/amd64", "linux/arm64"]
+    assert b"whole" in home("image", "verify", check=0).stdout
+
+
+def test_another_machines_image_is_pushed(home, small, registry):
+    image = Image([say("arm64")]).for_platform("arm64")
+    name = small.add(image)
+    home("pull", "--platform", "linux/arm64", name, check=0)
+    home("push", name, f"{registry}/arm64", check=0)
+    raw = subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{registry}/arm64:latest"],
+                         check=True, capture_output=True).stdout
+    assert raw == image.manifest
+
+
 @pytest.mark.parametrize("options", [["--format", "v2s2"], ["--dest-compress-format", "zstd"]])
 def test_other_forms(home, registry, demo_archive, options):
     name = f"{registry}/form{len(options[1])}"

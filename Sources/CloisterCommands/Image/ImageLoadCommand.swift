@@ -19,6 +19,11 @@ struct ImageLoadCommand: Command {
     var input: String?
     @Option("name", value: "NAME", help: "Call the image this, whatever the archive says; for an archive of one image.")
     var name: String?
+    @Option(
+        "platform", value: "OS/ARCHITECTURE",
+        help: "Bring in images for this platform, like linux/arm/v7, and not this machine's."
+    )
+    var platform: PlatformArgument?
     @Flag("q", "quiet", help: "Print nothing.") var quiet
 
     func run() throws {
@@ -32,15 +37,17 @@ struct ImageLoadCommand: Command {
     }
 
     private func load(into store: ImageStore) throws -> [ImageStore.Loaded] {
-        if let input, input != "-" { return try store.load(from: input, name: name) }
+        if let input, input != "-" { return try store.load(from: input, name: name, platform: platform?.platform) }
         if isatty(STDIN_FILENO) != 0 {
             throw UserError("there is no image on standard input, which is a terminal; give a file with -i FILE.")
         }
         let file = try Self.seekable(STDIN_FILENO, spoolingIn: store.location.root)
         let path = "/proc/self/fd/\(file?.raw ?? STDIN_FILENO)"
-        do { return try withExtendedLifetime(file) { try store.load(from: path, name: name) } } catch let error
-            as ImageError
-        {
+        do {
+            return try withExtendedLifetime(file) {
+                try store.load(from: path, name: name, platform: platform?.platform)
+            }
+        } catch let error as ImageError {
             throw ImageError(error.description.replacing(path, with: "standard input"))
         }
     }

@@ -20,6 +20,11 @@ struct ImagePullCommand: Command {
     @Option("parallel", value: "NUMBER", help: "Fetch so many layers at once.") var parallel: Int64?
     @Flag("plain-http", help: "Speak to the registry without TLS, which anybody on the way can read and change.")
     var plain
+    @Option(
+        "platform", value: "OS/ARCHITECTURE",
+        help: "Bring in the image for this platform, like linux/arm/v7, and not this machine's."
+    )
+    var platform: PlatformArgument?
     @Argument("IMAGE", required: true, help: "Names of images.") var images: [String]
 
     func validate() throws {
@@ -31,6 +36,7 @@ struct ImagePullCommand: Command {
         for image in images {
             let reference = try store.names.reference(image)
             var options = ImageStore.PullOptions()
+            options.platform = platform?.platform
             options.parallel = parallel.map { Int($0) } ?? options.parallel
             let pulled = try Pulls.pull(reference, store, options, quiet ? .none : progress, plain: plain)
             if quiet {

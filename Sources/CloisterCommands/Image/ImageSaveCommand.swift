@@ -16,6 +16,11 @@ struct ImageSaveCommand: Command {
     }
 
     @Option("o", "output", value: "FILE", help: "What to write; without it, standard output.") var output: String?
+    @Option(
+        "platform", value: "OS/ARCHITECTURE",
+        help: "Fail unless the images are for this platform; each is here for one."
+    )
+    var platform: PlatformArgument?
     @Argument("IMAGE", required: true, help: "Names or ids of images; one given by its id has no name in the file.")
     var images: [String]
 
@@ -25,7 +30,7 @@ struct ImageSaveCommand: Command {
             if isatty(STDOUT_FILENO) != 0 {
                 throw UserError("an image is nothing for a terminal; give a file with -o FILE, or a pipe.")
             }
-            return try store.save(images, to: STDOUT_FILENO, path: "standard output")
+            return try store.save(images, platform: platform?.platform, to: STDOUT_FILENO, path: "standard output")
         }
         var info = stat()
         if stat(output, &info) == 0, info.st_mode & S_IFMT != S_IFREG {
@@ -33,7 +38,7 @@ struct ImageSaveCommand: Command {
                 throw UserError("\(output) is a directory; give the name of a file to write.")
             }
             let file = try FileDescriptor.open(output, O_WRONLY)
-            return try store.save(images, to: file.raw, path: output)
+            return try store.save(images, platform: platform?.platform, to: file.raw, path: output)
         }
         // A file of this name is the old one or the new one, whole.
         let temporary = "\(output).\(getpid()).part"
@@ -42,7 +47,7 @@ struct ImageSaveCommand: Command {
             throw UserError("\(output) cannot be written: \(String(cString: strerror(error.errno))).")
         }
         do {
-            try store.save(images, to: file.raw, path: output)
+            try store.save(images, platform: platform?.platform, to: file.raw, path: output)
             try syscall("rename", output) { rename(temporary, output) }
         } catch {
             unlink(temporary)

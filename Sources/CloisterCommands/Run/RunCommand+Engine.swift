@@ -79,10 +79,20 @@ extension RunCommand {
 
     /// The image, from its registry where `--pull` says so; then its layers are unpacked as they come.
     private func image(_ store: ImageStore, _ builder: SandboxLayerBuilder) throws -> StoredImage {
-        if pull != .always, let known = try store.find(image) { return known }
+        if pull != .always, let known = try store.find(image) {
+            let platform = known.config.platform
+            if (self.platform?.platform ?? .guest).distance(to: platform) != nil { return known }
+            // Who asks for a platform asks for its image.
+            if self.platform == nil || pull == .never {
+                throw UserError(
+                    "image \(known.displayName) is here for \(platform), and this machine runs \(Platform.guest); "
+                        + "\"cloister pull \(known.displayName)\" brings the one for that.")
+            }
+        }
         guard pull != .never, let reference = try? store.names.reference(image) else { return try store.resolve(image) }
         var options = ImageStore.PullOptions()
         options.builder = builder
+        options.platform = platform?.platform
         do { return try Pulls.pull(reference, store, options, .auto, plain: false).image } catch let error
             as RegistryError
             where pull == .missing

@@ -39,6 +39,11 @@ struct RunCommand: Command {
             "Whether to fetch the image from its registry: when it is not here, which is the default, always, or never."
     )
     var pull: PullPolicy = .missing
+    @Option(
+        "platform", value: "OS/ARCHITECTURE",
+        help: "Run the image for this platform, which must be this machine's; pull and save take others."
+    )
+    var platform: PlatformArgument?
     @Option("h", "hostname", value: "NAME", help: "The container's host name; by default its name.")
     var hostname: Hostname?
     @Option("m", "memory", value: "BYTES", help: "Limit memory, e.g. 64m or 1g. Also sizes the virtual machine.")
@@ -83,6 +88,11 @@ struct RunCommand: Command {
 
     func validate() throws {
         if image.isEmpty { throw UserError("cloister run needs IMAGE, which is an empty string here.") }
+        if let platform = platform?.platform, !platform.runsHere {
+            throw UserError(
+                "--platform: this machine runs \(Platform.guest), not \(platform); \"cloister pull --platform \(platform) "
+                    + "\(image)\" brings that image here to be saved or pushed elsewhere.")
+        }
         if interactive && terminal && isatty(STDIN_FILENO) == 0 {
             throw UserError("the input device is not a TTY; leave -t out, or run this from a terminal.")
         }
