@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import random
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import threading
 import pytest
 
 import registrykit
-from registrykit import Answer, Image, SmallRegistry, digest, docker_registry, put
+from registrykit import Answer, Image, SmallRegistry, digest, docker_registry
 
 
 def say(text):
@@ -621,13 +620,3 @@ def test_push_and_pull_elsewhere(home, registry, small, tmp_path_factory):
         home("login", "-u", "anna", "-p", "secret", address, check=0)
         home("push", "-q", name, f"{address}/a", check=0)
         assert raw(f"{address}/a:latest", "--creds", "anna:secret") == image.manifest
-
-
-def test_more_than_a_hundred_layers(home, registry):
-    busybox = pathlib.Path("/bin/busybox").read_bytes()
-    layers = [{"bin/sh": busybox, "bin/ls": busybox, "bin/wc": busybox, "bin/cat": busybox}]
-    for number in range(1, 120):
-        layers.append({f"d/f{number}": str(number).encode()} | ({f"d/.wh.f{number - 1}": b""} if number % 10 == 0 else {}))
-    name = put(registry, Image(layers), "many")
-    # 119 files, of which 11 were taken away again.
-    assert home.run(name, "sh", "-c", "ls /d | wc -l; cat /d/f119") == "108\n119"

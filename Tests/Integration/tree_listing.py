@@ -5,8 +5,8 @@ links, devices, extended attributes, and contents by SHA-256. Runs on the host a
     tree_listing.py ROOT [EXCLUDED…]
 
 EXCLUDED are paths below ROOT, such as proc, that are left out with all below them. One line an entry, in the order of the
-names' bytes; names and values as Python writes bytes, so that each is one line. Directories' times are left out: mount
-points and whiteouts change them.
+names' bytes; names and values as Python writes bytes, so that each is one line. The root's time is left out: it is that of
+what is mounted there.
 """
 
 import hashlib
@@ -61,10 +61,13 @@ def main():
             fields.append(f"{os.major(info.st_rdev)},{os.minor(info.st_rdev)}")
         elif kind == "file":
             fields += [str(info.st_size), content(full)]
+        # The root is a mount point's parent.
+        if path:
+            fields.append(str(info.st_mtime_ns))
         if kind != "directory":
-            fields.append(str(int(info.st_mtime)))
-            if info.st_nlink > 1:
-                fields.append("same as " + repr(first.setdefault((info.st_dev, info.st_ino), path)))
+            # Not how many names it has: overlayfs counts those that upper layers hide.
+            if info.st_nlink > 1 and (other := first.setdefault((info.st_dev, info.st_ino), path)) != path:
+                fields.append("same as " + repr(other))
         fields += attributes(full)
         print(" ".join(fields))
 

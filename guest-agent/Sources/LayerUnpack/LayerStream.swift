@@ -16,6 +16,11 @@ final class LayerStream {
     /// The first error; the callbacks can only say that there was one.
     private(set) var fault: LayerUnpackError?
     private(set) var isAtEnd = false
+    /// Whether what the reader asks for next can only be what fills the last file's block.
+    var endsInPadding = false
+    private var passedInBytes: UInt64 = 0
+    private let zeros: UnsafeMutableRawBufferPointer
+    private static let blockInBytes = 512
 
     /// Large, because every system call and every turn of a virtual disk's queue costs more in an emulated guest.
     private static let bufferInBytes = 1 << 20
@@ -26,6 +31,8 @@ final class LayerStream {
         self.blob = blob
         self.sizeInBytes = sizeInBytes
         buffer = .allocate(byteCount: Self.bufferInBytes, alignment: 4096)
+        zeros = .allocate(byteCount: Self.blockInBytes, alignment: 1)
+        zeros.initializeMemory(as: UInt8.self, repeating: 0)
         nettle_sha256_init(&digest)
         archive_read_support_format_raw(archive)
         archive_read_support_format_empty(archive)
@@ -37,6 +44,7 @@ final class LayerStream {
     deinit {
         archive_read_free(archive)
         buffer.deallocate()
+        zeros.deallocate()
     }
 
     /// Reads the first bytes and recognises the compression.
@@ -67,10 +75,21 @@ final class LayerStream {
                 throw failure()
             } else if count > 0, let bytes {
                 nettle_sha256_update(&digest, count, bytes.assumingMemoryBound(to: UInt8.self))
+                passedInBytes += UInt64(count)
                 return UnsafeRawBufferPointer(start: bytes, count: count)
             }
         }
         return UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+
+    /// `next()`, for the reader of the archive: where a stream ends with its last file's last byte, as those of
+    /// `umoci insert` do, the rest of that block follows, which is no part of the stream and not in its digest.
+    func nextPadded() throws(LayerUnpackError) -> UnsafeRawBufferPointer {
+        let bytes = try next()
+        let over = Int(passedInBytes % UInt64(Self.blockInBytes))
+        guard bytes.isEmpty, endsInPadding, over > 0 else { return bytes }
+        passedInBytes += UInt64(Self.blockInBytes - over)
+        return UnsafeRawBufferPointer(rebasing: zeros[over...])
     }
 
     /// Reads what is left, for the digest alone, and returns that: 64 hex digits.

@@ -105,7 +105,7 @@ final class LayerTree {
         defer { close(fd) }
 
         var end: Int64 = 0
-        try reader.forEachPiece { (bytes, offset) throws(LayerUnpackError) in
+        try reader.forEachPiece(of: entry) { (bytes, offset) throws(LayerUnpackError) in
             var done = 0
             while done < bytes.count {
                 done += try check("write", path) {

@@ -48,15 +48,21 @@ final class TarReader {
 
     /// Passes the entry's content on, piece by piece with its place in the file; what lies between pieces is a hole.
     func forEachPiece(
+        of entry: TarEntry,
         _ body: (UnsafeRawBufferPointer, _ offset: Int64) throws(LayerUnpackError) -> Void
     ) throws(LayerUnpackError) {
+        defer { stream.endsInPadding = false }
+        var passedInBytes: Int64 = 0
         while true {
             var bytes: UnsafeRawPointer?
             var count = 0
             var offset: la_int64_t = 0
+            stream.endsInPadding = !entry.isSparse && passedInBytes == entry.sizeInBytes
             switch archive_read_data_block(archive, &bytes, &count, &offset) {
             case ARCHIVE_EOF: return
-            case ARCHIVE_OK: try body(UnsafeRawBufferPointer(start: bytes, count: count), offset)
+            case ARCHIVE_OK:
+                passedInBytes += Int64(count)
+                try body(UnsafeRawBufferPointer(start: bytes, count: count), offset)
             default: throw stream.fault ?? .archive(message)
             }
         }
@@ -70,7 +76,7 @@ private func readStream(
     _: OpaquePointer?, stream: UnsafeMutableRawPointer?, piece: UnsafeMutablePointer<UnsafeRawPointer?>?
 ) -> la_ssize_t {
     guard let stream, let piece,
-        let bytes = try? Unmanaged<LayerStream>.fromOpaque(stream).takeUnretainedValue().next()
+        let bytes = try? Unmanaged<LayerStream>.fromOpaque(stream).takeUnretainedValue().nextPadded()
     else { return -1 }
     piece.pointee = bytes.baseAddress
     return bytes.count
@@ -104,6 +110,7 @@ struct TarEntry {
     var owner: Int64 { archive_entry_uid(entry) }
     var group: Int64 { archive_entry_gid(entry) }
     var sizeInBytes: Int64 { archive_entry_size(entry) }
+    var isSparse: Bool { archive_entry_sparse_count(entry) > 0 }
     var modified: timespec {
         timespec(
             tv_sec: archive_entry_mtime(entry), tv_nsec: min(max(archive_entry_mtime_nsec(entry), 0), 999_999_999))

@@ -135,6 +135,20 @@ struct OracleTests {
         #expect(result.diffID == (try shell("sha256sum \(scratch.path)/blob | cut -c-64 | tr -d '\\n'")))
     }
 
+    /// As `umoci insert` leaves it, and every reader in Go takes it: no end of the archive, and no rest of the last block.
+    @Test func archiveThatEndsWithItsLastFile() throws {
+        let scratch = try Scratch()
+        let whole = tar([.file("a", "1"), .file("b", String(repeating: "b", count: 700))])
+        let blob = whole.prefix(512 + 512 + 512 + 700)
+        let result = try scratch.unpack(Array(blob))
+        #expect(result.entries == 2)
+        #expect(try Files.read("\(scratch.root)/b").count == 700)
+        #expect(result.diffID == (try shell("sha256sum \(scratch.path)/blob | cut -c-64 | tr -d '\\n'")))
+        // A byte less is content that is missing, which no padding makes good.
+        #expect(throws: LayerUnpackError.truncated) { try Scratch().unpack(Array(blob.dropLast())) }
+        #expect(throws: LayerUnpackError.truncated) { try Scratch().unpack(Array(whole.prefix(512 + 512 + 200))) }
+    }
+
     @Test func blobOfNothing() throws {
         let result = try Scratch().unpack([])
         #expect(result.diffID == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
