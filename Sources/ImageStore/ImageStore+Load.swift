@@ -8,6 +8,7 @@ extension ImageStore {
         /// nil for an image that came without a name.
         public let reference: ImageReference?
         public let manifestDigest: Digest
+        public let configDigest: Digest
     }
 
     /// Brings in all images of a file or directory: OCI layout (directory or tar), or docker-archive, tars compressed or
@@ -173,7 +174,7 @@ extension ImageStore {
         for plan in plans {
             let manifest = try plan.finishedManifest()
             let digest = try content.put(manifest, in: area)
-            _ = try content.put(plan.config, in: area)
+            let configDigest = try content.put(plan.config, in: area)
             let parsed = try OCIJSON.decode(ImageManifest.self, from: manifest)
             let descriptor = Descriptor(
                 mediaType: parsed.mediaType ?? MediaType.manifest, digest: digest.description,
@@ -185,7 +186,7 @@ extension ImageStore {
                 // Read it back the way everyone will: nothing gets a name that cannot be resolved.
                 _ = try image(entry)
                 entries.append(entry)
-                loaded.append(Loaded(reference: reference, manifestDigest: digest))
+                loaded.append(Loaded(reference: reference, manifestDigest: digest, configDigest: configDigest))
             }
         }
         try References.update(location) { references in

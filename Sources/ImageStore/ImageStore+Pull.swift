@@ -77,6 +77,32 @@ extension ImageStore {
     }
 }
 
+extension ImageStore {
+    /// Fetches the layers that an image here has lost, such as by damage, from where its name says it is; by their digests, so
+    /// that it is the same image still.
+    /// - Returns: whether there was something to fetch.
+    /// - Throws: `ImageError` or `RegistryError`.
+    public func restore(_ image: StoredImage, _ options: PullOptions) throws -> Bool {
+        guard let reference = image.reference else { return false }
+        let lock = try FileLock.acquire(location.lock, .shared)
+        defer {
+            lock.release()
+            if isCollectionWanted { _ = try? collect() }
+        }
+        let cache = LayerCache(location)
+        let lost = image.layers.filter { !content.has($0.digest, size: $0.size) && cache.ready($0.diffID) == nil }
+        guard !lost.isEmpty else { return false }
+        do {
+            let registry = try Registry(reference.domain, options.registry)
+            options.progress(.resolved(image.manifestDigest, layers: lost))
+            try PullFetch(lost, store: self, registry: registry, repository: reference.path, options: options).run()
+        } catch { throw ImageError.explaining(error, at: location.root, doing: "pulling \(image.displayName)") }
+        // What is named must outlive a crash.
+        try Files.syncDirectory(of: location.blobs + "/x")
+        return true
+    }
+}
+
 /// The layers of one pull: fetched by some threads, and unpacked as they come by the one that asked.
 private final class PullFetch: Sendable {
     private let store: ImageStore

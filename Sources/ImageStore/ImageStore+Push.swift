@@ -59,8 +59,14 @@ extension ImageStore {
                 "layer \(layer.digest) is missing from the store or cut short; pull or load the image again")
         }
         let file = try FileDescriptor.open(location.blob(layer.digest), O_RDONLY)
-        try session.push(repository, layer.digest.description, file, size: layer.size) {
-            options.progress(.layer(layer.digest, .fetched($0)))
+        do {
+            try session.push(repository, layer.digest.description, file, size: layer.size) {
+                options.progress(.layer(layer.digest, .fetched($0)))
+            }
+        } catch {
+            // The registry has read it all, and may have found what nobody here looked for.
+            guard content.isDamaged(layer.digest) else { throw error }
+            throw ImageError("layer \(layer.digest) is damaged in the store; \(Self.mends)")
         }
         options.progress(.layer(layer.digest, .done))
     }

@@ -73,8 +73,7 @@ extension ImageStore {
             let file = try FileDescriptor.open(location.blob(digest), O_RDONLY)
             guard try writer.add("blobs/sha256/\(digest.hex)", file, size) == digest else {
                 throw ImageError(
-                    "\(digest), of image \(owners[digest] ?? ""), is damaged in the store; "
-                        + "\"cloister image verify --repair\" removes it, and then \(Self.bringsBack)")
+                    "\(digest), of image \(owners[digest] ?? ""), is damaged in the store; \(Self.mends)")
             }
         }
         try writer.finish()

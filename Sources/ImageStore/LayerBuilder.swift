@@ -102,13 +102,17 @@ extension ImageStore {
             throw ImageError("the builder answered for \(results.count) of \(jobs.count) layers")
         }
         for (slot, result) in zip(ordered, results) {
-            if result.diffID != slot.layer.diffID, let rotten = discardDamaged([slot.layer.digest]) { throw rotten }
+            // Where one is, look at all: whoever mends them mends them at once.
+            if result.diffID != slot.layer.diffID, let rotten = discardDamaged(ordered.map(\.layer.digest)) {
+                throw rotten
+            }
             disks[slot.layer.diffID] = try slot.commit(
                 LayerCache.Unpacked(diffID: result.diffID, entries: result.entries, bytes: result.bytes))
         }
         return disks
     }
 
+    static let mends = "\"cloister image verify --repair\" removes what is, and then \(bringsBack)"
     static let bringsBack = "\"cloister pull\" or \"cloister image load\" brings it back"
 
     /// Removes the blobs whose content is not what their names say, so that the next pull or load replaces them.
@@ -120,7 +124,9 @@ extension ImageStore {
             damaged.append(digest)
         }
         return damaged.first.map {
-            ImageError("layer \($0) was damaged in the store and is removed from it; \(Self.bringsBack)")
+            ImageError(
+                "layer \($0) was damaged in the store and is removed from it; \(Self.bringsBack), and "
+                    + "\"cloister image verify\" says whether anything else is damaged")
         }
     }
 }

@@ -418,6 +418,52 @@ def big(count=3, size=3 << 20):
     return Image([{f"file{number}": noise.randbytes(size)} for number in range(count)])
 
 
+def rot(path):
+    """Changes a byte, and neither size nor time."""
+    info = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(info.st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(info.st_size // 2)
+        file.write(bytes([byte ^ 0xff]))
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def test_a_layer_that_rotted(home, small, registry):
+    """No disk is made of it; `run` fetches it once more, the same by its digest, or says what to do."""
+    image = Image([say("x"), {"noise": random.Random(7).randbytes(1 << 20)}])
+    name = small.add(image)
+    layer = digest(image.layers[1][0])
+    home("pull", name, check=0)
+    rot(blob(home, layer))
+    refused(home, "push", name, f"{registry}/rotten", say=f'{layer} is damaged in the store; "cloister image verify --repair"')
+    command = ["run", "--rm", "--accelerator", "emulation"]
+    text = refused(home, *command, "--pull", "never", name, "/bin/say", say=f"{layer} was damaged in the store and is removed")
+    assert '"cloister image verify"' in text
+    assert not (home.images / "layers" / f"{image.layers[1][1].removeprefix('sha256:')}.img").exists()
+    # It is fetched, and nothing else is; not even the name is asked for, which may be another image's by now.
+    small.requests.clear()
+    small.add(Image([say("another")]))
+    result = home(*command, name, "/bin/say", check=126)
+    assert b"fetched again" in result.stderr
+    assert small.paths() == [f"/v2/test/image/blobs/{layer}"]
+    expect_whole(home, image)
+    assert b"whole" in home("image", "verify", check=0).stdout
+    # Found and fetched in one.
+    for path in (home.images / "layers").iterdir():
+        path.unlink()
+    for each, _ in image.layers:
+        rot(blob(home, digest(each)))
+    home(*command, name, "/bin/say", check=126)
+    assert b"whole" in home("image", "verify", check=0).stdout
+    # The registry has it no more.
+    for path in (home.images / "layers").iterdir():
+        path.unlink()
+    rot(blob(home, layer))
+    del small.blobs[layer]
+    refused(home, *command, name, "/bin/say", say=f"{layer} was damaged in the store and is removed")
+
+
 def test_a_cut_connection_is_taken_up_where_it_broke(home, small):
     image = big(count=1)
     name = small.add(image)

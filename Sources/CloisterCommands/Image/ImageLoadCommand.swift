@@ -31,7 +31,7 @@ struct ImageLoadCommand: Command {
         for image in try load(into: store) where !quiet {
             Output.standard(
                 image.reference.map { "Loaded image: \(store.names.shown($0))\n" }
-                    ?? "Loaded image ID: \(image.manifestDigest)\n"
+                    ?? "Loaded image ID: \(image.configDigest)\n"
             )
         }
     }

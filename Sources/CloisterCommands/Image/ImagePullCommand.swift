@@ -55,12 +55,20 @@ enum Pulls {
         _ reference: ImageReference, _ store: ImageStore, _ options: ImageStore.PullOptions, _ style: ProgressStyle,
         plain: Bool
     ) throws -> ImageStore.Pulled {
+        try watched(style, options, plain: plain) { try store.pull(reference, $0) }
+    }
+
+    /// Gives options that reach registries as all commands do, and show what comes.
+    static func watched<T>(
+        _ style: ProgressStyle, _ options: ImageStore.PullOptions = ImageStore.PullOptions(), plain: Bool = false,
+        _ body: (ImageStore.PullOptions) throws -> T
+    ) rethrows -> T {
         let progress = PullProgress(style)
         var options = options
         options.registry = Registries.options(plain: plain)
         options.registry.note = { progress.note($0) }
         options.progress = { progress.take($0) }
         defer { progress.end() }
-        return try store.pull(reference, options)
+        return try body(options)
     }
 }

@@ -39,7 +39,7 @@ extension RunCommand {
         Notices.emulation(options.accelerator)
         Notices.firstProbe(options.capabilityCache)
         let layers = try timings.measure("image and layers") {
-            try store.ensureLayers(image, builder: builder)
+            try self.layers(of: image, store, builder)
         }
         let scratch = store.location.root + "/scratch"
         let disk = "\(scratch)/run-\(id).img"
@@ -101,6 +101,20 @@ extension RunCommand {
                 "there is no image \"\(store.names.shown(reference))\" here (\"cloister image load -i FILE\" brings one in), and its "
                     + "registry gives none: \(error).")
         }
+    }
+
+    /// The image's disks. Layers that it has lost come from its registry once more, unless `--pull` says never.
+    private func layers(
+        of image: StoredImage, _ store: ImageStore, _ builder: SandboxLayerBuilder
+    ) throws -> [LayerDisk] {
+        do { return try store.ensureLayers(image, builder: builder) } catch {
+            let isRestored =
+                pull != .never
+                && ((try? Pulls.watched(.auto) { try store.restore(image, $0) }) ?? false)
+            guard isRestored else { throw error }
+            Output.error("cloister: layers of \(image.displayName) were lost or damaged here, and are fetched again\n")
+        }
+        return try store.ensureLayers(image, builder: builder)
     }
 
     private func sandboxOptions(
