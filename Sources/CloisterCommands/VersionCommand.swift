@@ -7,7 +7,7 @@ struct VersionCommand: Command {
         CommandConfiguration("version", abstract: "Print the versions of Cloister and of what it stands on.")
     }
 
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option("format", value: "FORMAT", help: ListFormat.help)
     var format: ListFormat = .table
 
     private struct Row: Encodable {
@@ -23,7 +23,7 @@ struct VersionCommand: Command {
             Row(name: "QEMU", version: QEMUChecks().version ?? "not found"),
         ]
         let listing = Listing<Row>(
-            columns: [.init(title: "NAME") { $0.name }, .init(title: "VERSION") { $0.version }], id: { $0.version })
+            fields: [.init("Name") { $0.name }, .init("Version") { $0.version }], id: { $0.version })
         Output.standard(try listing.render(rows, format))
     }
 }

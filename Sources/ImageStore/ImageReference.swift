@@ -13,9 +13,10 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     public var name: String { "\(domain)/\(path)" }
 
     /// The whole name, by which the store keeps it.
-    public var description: String {
-        name + (tag.map { ":" + $0 } ?? "") + (digest.map { "@" + $0.description } ?? "")
-    }
+    public var description: String { name + suffix }
+
+    /// What comes after the repository: tag and digest.
+    public var suffix: String { (tag.map { ":" + $0 } ?? "") + (digest.map { "@" + $0.description } ?? "") }
 
     /// As Docker shows it: without what its defaults would fill in.
     public var familiar: String {
@@ -23,7 +24,7 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         if domain == Self.defaultDomain {
             short = path.hasPrefix("library/") && !path.dropFirst(8).contains("/") ? String(path.dropFirst(8)) : path
         }
-        return short + (tag.map { ":" + $0 } ?? "") + (digest.map { "@" + $0.description } ?? "")
+        return short + suffix
     }
 
     static let defaultDomain = "docker.io"

@@ -75,6 +75,11 @@ public struct NameRules: Sendable, Equatable {
         return (try? self.reference(short)) == reference ? short : reference.description
     }
 
+    /// The same without tag and digest.
+    public func shownRepository(_ reference: ImageReference) -> String {
+        String(shown(reference).dropLast(reference.suffix.count))
+    }
+
     /// The same of a whole name as the store keeps it; a digest stays what it is.
     public func shown(_ text: String) -> String {
         Digest(text) == nil ? (try? ImageReference(text)).map(shown) ?? text : text

@@ -30,6 +30,8 @@ public struct StoredImage: Sendable, Equatable {
 
     /// The name to show, or the digest.
     public let displayName: String
+    /// `displayName` without tag and digest.
+    public var displayRepository: String { String(displayName.dropLast(reference?.suffix.count ?? 0)) }
 
     /// Puts a manifest and its configuration together, checking that they agree.
     /// - Throws: `ImageError` for an image without layers, with too many, or with one of an unknown type.

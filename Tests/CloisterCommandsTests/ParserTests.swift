@@ -47,9 +47,9 @@ import Testing
     }
 
     @Test(arguments: [
-        (["--timings"], ListFormat.table), (["--timings=json"], .json), (["--timings=table"], .table), ([], nil),
+        (["--timings"], TimingsFormat.table), (["--timings=json"], .json), (["--timings=table"], .table), ([], nil),
     ])
-    func timingsTakeAFormatOrNone(_ flags: [String], _ expected: ListFormat?) throws {
+    func timingsTakeAFormatOrNone(_ flags: [String], _ expected: TimingsFormat?) throws {
         let command = try run(flags)
         #expect(command.timings == expected)
         #expect(command.image == "image")

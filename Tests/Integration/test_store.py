@@ -25,6 +25,10 @@ def names(space):
     return sorted(row["name"] for row in rows(space))
 
 
+def listed_id(space):
+    return space("images", "-q", "another", check=0).stdout.strip()
+
+
 def verify(space, *words, check=0):
     return json.loads(space("image", "verify", "--format", "json", *words, check=check).stdout)
 
@@ -64,7 +68,21 @@ def test_names_come_and_go(kept, another_archive):
                             (["k*"], 1), (["--filter", "reference=*:1", "--filter", "reference=kept"], 2)]:
         assert len(kept("images", "-q", *words, check=0).stdout.splitlines()) == expected, words
     assert b"sha256:" in kept("images", "--digests", "--no-trunc", check=0).stdout
-    assert b"template" in kept("images", "--format", "{{.ID}}", check=125).stderr
+    listed = kept("images", "--format", "{{.Repository}}|{{.Tag}}", check=0).stdout.decode().splitlines()
+    assert sorted(listed) == ["another|1", "kept|latest", "quay.io/some/thing|2"]
+    assert kept("images", "--format", "table {{.ID}}\\t{{.Tag}}", "another", check=0).stdout.split()[::2] == [b"ID", listed_id(kept)]
+    assert b"there are .CreatedAt, " in kept("images", "--format", "{{.Colour}}", check=125).stderr
+    assert b"do not repeat" in kept("images", "--format", "{{range .ID}}", check=125).stderr
+    inspect = ["image", "inspect", "another:1", "--format"]
+    assert kept(*inspect, '{{json .RepoTags}} {{index .Config.Labels "kind"}} {{.Config.Labels.kind}} {{.Os}}', check=0).stdout \
+        == b'["another:1"] another another linux\n'
+    document = json.loads(kept(*inspect, "{{json .}}", check=0).stdout)
+    assert document["Created"] == "2020-01-01T00:00:00Z" and len(document["RootFS"]["Layers"]) == 1
+    assert b"there are .Config.Cmd, .Config.Entrypoint" in kept(*inspect, "{{.Config.Colour}}", check=125).stderr
+    assert b"no tables" in kept(*inspect, "table {{.Id}}", check=125).stderr
+    assert b"Images" in kept("system", "df", "--format", "{{.Type}} {{.Reclaimable}}", check=0).stdout.title()
+    assert kept("image", "history", "--format", "{{.CreatedBy}}", "another:1", check=0).stdout.strip() != b""
+    assert kept("image", "verify", "--format", "{{.Name}}", check=0).stdout == b""
     kept("rmi", "-f", "not-there", "quay.io/some/thing:2", check=0)
     kept("rmi", "not-there", check=125)
     assert names(kept) == ["another:1", "kept:latest"]

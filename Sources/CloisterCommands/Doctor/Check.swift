@@ -25,10 +25,10 @@ struct Check: Encodable, Equatable {
 
     static var listing: Listing<Check> {
         Listing(
-            columns: [
-                .init(title: "CHECK") { $0.name },
-                .init(title: "STATE") { $0.state.rawValue },
-                .init(title: "FINDING") { $0.finding + ($0.remedy.map { "; \($0)" } ?? "") },
+            fields: [
+                .init("Name", title: "CHECK") { $0.name },
+                .init("State") { $0.state.rawValue },
+                .init("Finding") { $0.finding + ($0.remedy.map { "; \($0)" } ?? "") },
             ], id: { $0.name })
     }
 }

@@ -12,7 +12,7 @@ struct DoctorCommand: Command {
                 """)
     }
 
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option("format", value: "FORMAT", help: ListFormat.help)
     var format: ListFormat = .table
 
     func run() throws {

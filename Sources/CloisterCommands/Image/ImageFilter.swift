@@ -80,9 +80,7 @@ struct ImageFilter: ArgumentValue, Equatable {
             let isTagged = wanted.digest != nil || pattern.hasSuffix(":\(wanted.tag ?? "")")
             if isTagged ? wanted == reference : wanted.name == reference.name { return true }
         }
-        let familiar = image.displayName
-        let tail = (reference.tag.map { ":" + $0 } ?? "") + (reference.digest.map { "@" + $0.description } ?? "")
-        let names: [String] = [familiar, String(familiar.dropLast(tail.count)), reference.description, reference.name]
+        let names = [image.displayName, image.displayRepository, reference.description, reference.name]
         return names.contains(where: { (name: String) -> Bool in fnmatch(pattern, name, FNM_PATHNAME) == 0 })
     }
 }

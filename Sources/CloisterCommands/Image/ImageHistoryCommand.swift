@@ -10,7 +10,7 @@ struct ImageHistoryCommand: Command {
         CommandConfiguration("history", abstract: "Show the steps by which an image was made, the last one first.")
     }
 
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option("format", value: "FORMAT", help: ListFormat.help)
     var format: ListFormat = .table
     @Flag("no-trunc", help: "Do not shorten what made a step.") var noTrunc
     @Flag("q", "quiet", help: "Print the digests of layers alone.") var quiet
@@ -30,18 +30,17 @@ struct ImageHistoryCommand: Command {
 
     func run() throws {
         let image = try Stores.images(try Configuration.load()).resolve(image)
-        let now = Double(time(nil))
+        let now = Int64(time(nil))
         let listing = Listing<Row>(
-            columns: [
-                .init(title: "CREATED") {
-                    $0.created.flatMap(Timestamp.seconds).map { Human.age(seconds: Int64(now - $0)) } ?? "<unknown>"
-                },
-                .init(title: "CREATED BY") { Human.printable($0.createdBy ?? "", width: noTrunc ? nil : 45) },
-                .init(title: "SIZE") { Human.size($0.size) },
-                .init(title: "LAYER") { row in
+            fields: [
+                .init("CreatedSince", title: "CREATED") { Timestamp.age($0.created, now: now) },
+                .init("CreatedAt", isColumn: false) { $0.created ?? "<unknown>" },
+                .init("CreatedBy") { Human.printable($0.createdBy ?? "", width: noTrunc ? nil : 45) },
+                .init("Size") { Human.size($0.size) },
+                .init("Layer") { row in
                     row.layer.map { noTrunc ? $0 : ImageRow.short($0) } ?? "<none>"
                 },
-                .init(title: "COMMENT") { Human.printable($0.comment ?? "", width: noTrunc ? nil : 45) },
+                .init("Comment") { Human.printable($0.comment ?? "", width: noTrunc ? nil : 45) },
             ], id: { $0.layer ?? "<none>" })
         Output.standard(try listing.render(Self.rows(image), format, quiet: quiet))
     }
@@ -74,6 +73,14 @@ enum Timestamp {
             whole.removeSubrange(point..<end)
         }
         return (try? Date(whole, strategy: .iso8601))?.timeIntervalSince1970
+    }
+
+    /// e.g. `2 minutes ago`, of a moment as images have it. - Parameter now: seconds since the Unix epoch.
+    static func age(_ text: String?, now: Int64) -> String {
+        guard let text, let moment = seconds(text), let whole = Int64(exactly: moment.rounded()) else {
+            return "<unknown>"
+        }
+        return Human.age(seconds: now - whole)
     }
 
     /// As Docker takes `until`: RFC 3339, a day, seconds since the Unix epoch, or how long ago (`24h`).

@@ -9,7 +9,13 @@ struct ImageInspectCommand: Command {
         CommandConfiguration("inspect", abstract: "Show what an image is made of and how it is run.")
     }
 
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option(
+        "format",
+        value: "FORMAT",
+        help: """
+            Print a table, which is the default, JSON, or what a Go template makes of each image, e.g. "{{.Id}}" or \
+            "{{json .Config.Env}}"; "{{json .}}" shows all that there is for templates.
+            """)
     var format: ListFormat = .table
     @Argument("IMAGE", required: true, help: "Names or ids of images.") var images: [String]
 
@@ -31,8 +37,17 @@ struct ImageInspectCommand: Command {
         var value: String
     }
 
+    func validate() throws {
+        if case .tableTemplate = format { throw UserError("--format: image inspect makes no tables of templates.") }
+    }
+
     func run() throws {
         let store = try Stores.images(try Configuration.load())
+        if case .template(let template) = format {
+            return Output.standard(
+                try images.map { try template.render(ImageDocument.make(try store.resolve($0), store)) + "\n" }.joined()
+            )
+        }
         let details = try images.map { name in
             let image = try store.resolve(name)
             return Details(
@@ -43,14 +58,9 @@ struct ImageInspectCommand: Command {
                         size: $0.size)
                 }, config: image.config)
         }
-        switch format {
-        case .json: Output.standard(String(decoding: try OCIJSON.encode(details, pretty: true), as: UTF8.self) + "\n")
-        case .table:
-            let listing = Listing<Fact>(
-                columns: [.init(title: "FIELD") { $0.name }, .init(title: "VALUE") { $0.value }], id: { $0.name })
-            Output.standard(
-                try details.map { try listing.render(Self.facts($0), .table) }.joined(separator: "\n"))
-        }
+        guard format == .table else { return Output.standard(try JSONText.of(details, pretty: true) + "\n") }
+        let listing = Listing<Fact>(fields: [.init("Field") { $0.name }, .init("Value") { $0.value }], id: { $0.name })
+        Output.standard(try details.map { try listing.render(Self.facts($0), .table) }.joined(separator: "\n"))
     }
 
     private static func facts(_ details: Details) -> [Fact] {

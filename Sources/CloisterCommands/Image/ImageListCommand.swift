@@ -23,7 +23,7 @@ struct ImageListCommand<Spelling: CommandSpelling>: Command {
             "List those alone: reference=PATTERN, dangling=true, before=IMAGE, since=IMAGE, until=24h, label=KEY[=VALUE]."
     )
     var filters: [ImageFilter]
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option("format", value: "FORMAT", help: ListFormat.help)
     var format: ListFormat = .table
     @Flag("q", "quiet", help: "Print ids alone.") var quiet
     @Flag("no-trunc", help: "Do not shorten ids.") var noTrunc

@@ -24,9 +24,13 @@ struct ImageRow: Encodable {
     }
 
     let loadedInSeconds: Int64
+    let repository: String?
+    let tag: String?
 
     init(_ image: StoredImage) {
         name = image.reference == nil ? nil : image.displayName
+        repository = image.reference == nil ? nil : image.displayRepository
+        tag = image.reference?.tag
         id = image.configDigest.description
         digest = image.manifestDigest.description
         platform = image.config.platform.description
@@ -42,14 +46,19 @@ struct ImageRow: Encodable {
 
     /// - Parameter now: seconds since the Unix epoch.
     static func listing(now: Int64, digests: Bool = false, noTrunc: Bool = false) -> Listing<ImageRow> {
-        let digest = Listing<ImageRow>.Column(title: "DIGEST") { $0.digest }
-        return Listing(
-            columns: [.init(title: "NAME") { $0.name ?? "<none>" }] + (digests ? [digest] : []) + [
-                .init(title: "ID") { noTrunc ? $0.id : short($0.id) },
-                .init(title: "PLATFORM") { $0.platform },
-                .init(title: "LAYERS") { "\($0.layers)" },
-                .init(title: "SIZE") { Human.size($0.sizeInBytes) },
-                .init(title: "LOADED") { Human.age(seconds: now - $0.loadedInSeconds) },
+        Listing(
+            fields: [
+                .init("Name") { $0.name ?? "<none>" },
+                .init("Repository", isColumn: false) { $0.repository ?? "<none>" },
+                .init("Tag", isColumn: false) { $0.tag ?? "<none>" },
+                .init("Digest", isColumn: digests) { $0.digest },
+                .init("ID") { noTrunc ? $0.id : short($0.id) },
+                .init("Platform") { $0.platform },
+                .init("Layers") { "\($0.layers)" },
+                .init("Size") { Human.size($0.sizeInBytes) },
+                .init("Loaded") { Human.age(seconds: now - $0.loadedInSeconds) },
+                .init("CreatedAt", isColumn: false) { $0.created ?? "<unknown>" },
+                .init("CreatedSince", isColumn: false) { Timestamp.age($0.created, now: now) },
             ], id: { noTrunc ? $0.id : short($0.id) })
     }
 }

@@ -21,7 +21,7 @@ struct ImageVerifyCommand: Command {
             "Remove what is damaged, and nothing else; disks are made anew by the next run, and pulling or loading an "
             + "image brings its content back.")
     var repair
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option("format", value: "FORMAT", help: ListFormat.help)
     var format: ListFormat = .table
 
     private struct Row: Encodable {
@@ -59,18 +59,19 @@ struct ImageVerifyCommand: Command {
                 kind: $0.kind.rawValue, name: $0.name, state: $0.state.rawValue, problem: Human.printable($0.problem),
                 remedy: $0.remedy)
         }
+        let listing = Listing<Row>(
+            fields: [
+                .init("Kind") { $0.kind }, .init("State") { $0.state },
+                .init("Name") { String($0.name.prefix(40)) },
+                .init("Problem") { $0.problem + ($0.remedy.isEmpty ? "" : "; " + $0.remedy) },
+            ], id: { $0.name })
         switch format {
+        case .template, .tableTemplate: Output.standard(try listing.render(rows, format))
         case .json:
             let report = Report(
                 images: found.images, blobs: found.blobs, disks: found.disks, whole: found.isWhole, findings: rows)
-            Output.standard(String(decoding: try OCIJSON.encode(report, pretty: true), as: UTF8.self) + "\n")
+            Output.standard(try JSONText.of(report, pretty: true) + "\n")
         case .table:
-            let listing = Listing<Row>(
-                columns: [
-                    .init(title: "KIND") { $0.kind }, .init(title: "STATE") { $0.state },
-                    .init(title: "NAME") { String($0.name.prefix(40)) },
-                    .init(title: "PROBLEM") { $0.problem + ($0.remedy.isEmpty ? "" : "; " + $0.remedy) },
-                ], id: { $0.name })
             if !rows.isEmpty { Output.standard(try listing.render(rows, .table)) }
             let what = [(found.images, "image"), (found.blobs, "blob"), (found.disks, "layer disk")]
                 .map { "\($0) \($1)\($0 == 1 ? "" : "s")" }.joined(separator: ", ")

@@ -79,7 +79,7 @@ struct RunCommand: Command {
     @Option(
         "timings", value: "table|json", ifBare: "table",
         help: "Print where the time went, on standard error at the end.")
-    var timings: ListFormat?
+    var timings: TimingsFormat?
     @Argument("IMAGE", help: "The image to run: a name, or an id as `cloister image list` shows it.") var image: String
     @Argument("COMMAND", help: "The command and its arguments, instead of the image's own.") var command: [String]
 

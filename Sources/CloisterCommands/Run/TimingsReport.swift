@@ -20,15 +20,15 @@ struct TimingsReport {
 
     mutating func add(_ name: String, _ duration: Duration) { steps.append((name, duration)) }
 
-    func render(_ format: ListFormat) throws -> String {
+    func render(_ format: TimingsFormat) throws -> String {
         let all = steps + [("total", Clock.monotonic - begin)]
         let rows = all.map { Row(step: $0.name, milliseconds: Double($0.duration.nanoseconds / 10_000) / 100) }
         let durations = Dictionary(all.map { ($0.name, $0.duration) }, uniquingKeysWith: { first, _ in first })
         return try Listing<Row>(
-            columns: [
-                .init(title: "STEP") { $0.step },
-                .init(title: "TIME") { durations[$0.step].map(Human.milliseconds) ?? "" },
+            fields: [
+                .init("Step") { $0.step },
+                .init("Time") { durations[$0.step].map(Human.milliseconds) ?? "" },
             ], id: { $0.step }
-        ).render(rows, format)
+        ).render(rows, format == .json ? .json : .table)
     }
 }

@@ -126,17 +126,8 @@ public enum SecurityOption: ArgumentValue, Equatable, Sendable {
     }
 }
 
-public enum ListFormat: String, ArgumentValue, CaseIterable, Sendable {
-    case table, json
-
-    public init(argument: String) throws(InvalidValue) {
-        if argument.contains("{{") {
-            throw InvalidValue("is a template, which is not known here; take json and choose from it with jq")
-        }
-        guard let value = ListFormat(rawValue: argument) else { throw InvalidValue("is neither table nor json") }
-        self = value
-    }
-}
+/// `--timings`.
+public enum TimingsFormat: String, ArgumentValue, CaseIterable, Sendable { case table, json }
 
 /// `--network`.
 public enum NetworkWish: String, ArgumentValue, Sendable {

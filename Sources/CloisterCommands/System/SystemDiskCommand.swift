@@ -8,7 +8,7 @@ struct SystemDiskCommand: Command {
             "df", abstract: "Show what images and their disks take, and what `image prune -a` would free.")
     }
 
-    @Option("format", value: "table|json", help: "Print a table, which is the default, or JSON.")
+    @Option("format", value: "FORMAT", help: ListFormat.help)
     var format: ListFormat = .table
 
     private struct Row: Encodable {
@@ -26,10 +26,10 @@ struct SystemDiskCommand: Command {
                 reclaimable: $0.freeableInBytes)
         }
         let listing = Listing<Row>(
-            columns: [
-                .init(title: "TYPE") { $0.type }, .init(title: "TOTAL") { "\($0.total)" },
-                .init(title: "ACTIVE") { "\($0.active)" }, .init(title: "SIZE") { Human.size($0.size) },
-                .init(title: "RECLAIMABLE") { row in
+            fields: [
+                .init("Type") { $0.type }, .init("TotalCount", title: "TOTAL") { "\($0.total)" },
+                .init("Active") { "\($0.active)" }, .init("Size") { Human.size($0.size) },
+                .init("Reclaimable") { row in
                     Human.size(row.reclaimable) + (row.size > 0 ? " (\(row.reclaimable * 100 / row.size) %)" : "")
                 },
             ], id: { $0.type })
