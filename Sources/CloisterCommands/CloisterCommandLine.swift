@@ -64,8 +64,8 @@ struct RootCommand: CommandGroup {
             "cloister", abstract: "Runs containers, each in a virtual machine of its own with its own Linux kernel.",
             subcommands: [
                 RunCommand.self, ImagePullCommand.self, ImagePushCommand.self, ImageListCommand<ImagesSpelling>.self,
-                ImageRemoveCommand<RmiSpelling>.self, ImageCommand.self, SystemCommand.self, LoginCommand.self,
-                LogoutCommand.self, ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
+                ImageRemoveCommand<RmiSpelling>.self, ImageCommand.self, SystemCommand.self, SearchCommand.self,
+                LoginCommand.self, LogoutCommand.self, ContainerdCommand.self, DoctorCommand.self, VersionCommand.self,
             ])
     }
 }

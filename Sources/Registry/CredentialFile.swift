@@ -79,7 +79,8 @@ public struct CredentialFile: Sendable {
     /// Docker Hub has had other names.
     private static func keys(_ domain: String) -> [String] {
         let names =
-            domain == "docker.io" ? [dockerHub, "index.docker.io", "docker.io", "registry-1.docker.io"] : [domain]
+            domain == "docker.io" || domain == Registry.hubIndex
+            ? [dockerHub, "index.docker.io", "docker.io", "registry-1.docker.io"] : [domain]
         return names
             + names.filter { !$0.contains("://") }.flatMap {
                 ["https://\($0)", "http://\($0)", "https://\($0)/v2/", "https://\($0)/v1/"]

@@ -59,6 +59,9 @@ public final class Registry: Sendable {
         given = credentials
     }
 
+    /// The registry itself, which is not always the last to be asked.
+    var own: Endpoint { endpoints.last { $0.mirrors == nil } ?? endpoints[endpoints.count - 1] }
+
     /// The same registry for somebody else.
     func with(_ credentials: Credentials) -> Registry { Registry(self, credentials) }
 

@@ -42,7 +42,7 @@ extension Session {
         let said = words.isEmpty ? "" : " (\(words))"
         let isKnown = (try? registry.credentials(endpoint, call.repository)) ?? nil != nil
         switch head.status {
-        case 401 where call.repository == nil, 403 where call.repository == nil:
+        case 401 where call.isLogin, 403 where call.isLogin:
             return RegistryError(.unauthorized, "\(host) does not take this name and password\(said)")
         case 401, 403:
             let remedy =

@@ -24,7 +24,10 @@ extension Session {
             path: "/\(repository)/manifests/\(reference)",
             headers: [("Accept", Self.manifestTypes.joined(separator: ", "))],
             scope: "repository:\(repository):pull", repository: repository, what: "image \(name)")
-        return try fromAny(\.resolves) { try whole($0, call, limit: limit) }
+        return try fromAny(\.resolves) { endpoint in
+            let (head, bytes) = try whole(endpoint, call, limit: limit)
+            return Document(bytes: bytes, mediaType: head.first("content-type") ?? "")
+        }
     }
 
     /// A small blob whole, from the first server that has it.
@@ -41,7 +44,8 @@ extension Session {
             what: "\(digest) of \(registry.domain)/\(repository)")
     }
 
-    private func whole(_ endpoint: Endpoint, _ call: Call, limit: Int) throws -> Document {
+    /// An answer's whole body. - Parameter limit: in bytes.
+    func whole(_ endpoint: Endpoint, _ call: Call, limit: Int) throws -> (head: HTTPHead, bytes: [UInt8]) {
         var bytes: [UInt8] = []
         let head = try persist(endpoint, call) { head, more, isFirst in
             if isFirst { bytes = [] }
@@ -50,11 +54,11 @@ extension Session {
                 throw RegistryError(
                     .invalid,
                     "\(endpoint.authority) answers with more than \(limit >> 20) MiB for \(call.what), which is "
-                        + "more than any image needs there")
+                        + "more than there can be")
             }
             bytes += more
         }
-        return Document(bytes: bytes, mediaType: head.first("content-type") ?? "")
+        return (head, bytes)
     }
 
     /// A blob's bytes from an offset on, from the first server that has it.

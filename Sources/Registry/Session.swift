@@ -30,6 +30,8 @@ public final class Session {
         /// `pull` or `pull,push` of a repository, or nothing.
         var scope = ""
         var repository: String?
+        /// Whether nothing else is asked but to be let in.
+        var isLogin = false
         /// What is asked for, for messages.
         var what: String
     }

@@ -101,12 +101,14 @@ struct LogoutCommand: Command {
 
 /// A registry as people write it.
 enum RegistryName {
+    static let hub = "docker.io"
+
     /// `https://index.docker.io/v1/`, `example.com:5000` as names of images have it.
     static func domain(_ text: String) throws -> String {
         var name = text[...]
         for scheme in ["https://", "http://"] where name.hasPrefix(scheme) { name = name.dropFirst(scheme.count) }
         name = name.prefix { $0 != "/" }
-        if name == "index.docker.io" || name == "registry-1.docker.io" { return "docker.io" }
+        if name == "index.docker.io" || name == "registry-1.docker.io" { return hub }
         // A name that is no part of a path: `localhost`, `host.domain`, `host:port`.
         guard let reference = try? ImageReference("\(name)/image"), reference.domain == name else {
             throw UserError(
