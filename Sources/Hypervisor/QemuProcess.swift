@@ -18,6 +18,8 @@ final class QemuProcess: Sendable {
         var status: ExitStatus?
         /// The start is over, whichever way: no more orphans come.
         var settled = false
+        /// It is to end as soon as it is known.
+        var unwanted = false
         var ended = false
     }
 
@@ -49,10 +51,11 @@ final class QemuProcess: Sendable {
         return state.wait { $0.pid != nil ? true : ($0.ended ? false : nil) } ?? false
     }
 
-    /// Ends QEMU at once and waits until it is reaped. Its disks are scratch, so there is nothing to save.
+    /// Ends QEMU at once, or as soon as it is there while it is being started, and waits until it is reaped. Its disks are
+    /// scratch, so there is nothing to save.
     func kill() {
-        _ = settle()
         state.withLock { state in
+            state.unwanted = true
             if let handle = state.handle, !state.ended { _ = cs_pidfd_send_signal(handle.raw, SIGKILL) }
         }
         _ = state.wait { $0.ended ? true : nil }
@@ -98,6 +101,7 @@ final class QemuProcess: Sendable {
         state.withLock {
             $0.handle = FileDescriptor(raw)
             $0.pid = pid
+            if $0.unwanted { _ = cs_pidfd_send_signal(raw, SIGKILL) }
         }
     }
 

@@ -45,6 +45,11 @@ public final class VirtualMachine: Sendable {
         var handles = Handles()
         /// Names of the devices that libvirt said have gone.
         var removed: Set<String> = []
+
+        /// - Throws: when `destroy` came while the machine was being started.
+        func checkWanted() throws(HypervisorError) {
+            if destroyRequested { throw HypervisorError("start a virtual machine", "it was destroyed meanwhile") }
+        }
     }
 
     /// libvirt's objects are reference counted and may be used from any thread (libvirt.org/threads.html); they are reached
@@ -146,8 +151,11 @@ public final class VirtualMachine: Sendable {
         let process = QemuProcess(pidFile: directory.pidFile, emulator: configuration.emulatorPath) { [weak self] in
             self?.ended($0)
         }
-        state.withLock { $0.process = process }
         defer { _ = process.settle() }
+        try state.withLock { state throws(HypervisorError) in
+            state.process = process
+            try state.checkWanted()
+        }
         do throws(SystemError) {
             try directory.prepare(runAs: configuration.runAs, capabilityCache: capabilityCache)
         } catch { throw HypervisorError("start a virtual machine", error) }
@@ -159,7 +167,10 @@ public final class VirtualMachine: Sendable {
         try LibvirtRuntime.start(directory: root)
         guard let connection = virConnectOpen(directory.uri) else { throw .last("open libvirt's QEMU driver") }
         let handles = Handles(connection: connection)
-        state.withLock { $0.handles = handles }
+        try state.withLock { state throws(HypervisorError) in
+            state.handles = handles
+            try state.checkWanted()
+        }
         let opened = Clock.monotonic
         listen(connection)
         var description = configuration.with(places ?? [:])

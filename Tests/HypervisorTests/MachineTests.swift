@@ -65,6 +65,24 @@ import Testing
         machine.destroy()
     }
 
+    /// The first start of all asks QEMU what it can, which no pid file tells of.
+    @Test(arguments: [20, 120, 480]) func destroyedWhileItStarts(afterMilliseconds delay: UInt32) throws {
+        try? Files.removeTree(Self.cache)
+        let machine = try machine(.halts)
+        let outcome = Guarded<Result<Void, HypervisorError>?>(nil)
+        Thread.start("test-start") {
+            let result = Result { () throws(HypervisorError) in try machine.start() }
+            outcome.withLock { $0 = result }
+        }
+        usleep(delay * 1000)
+        let start = Clock.monotonic
+        machine.destroy()
+        #expect(outcome.wait(timeout: .seconds(20)) { $0 } != nil)
+        #expect(Clock.monotonic - start < .seconds(10), "libvirt gives up waiting after 15 and 40 seconds")
+        #expect(!Files.exists("\(Self.base)/lv"))
+        if let pid = machine.qemuPid { #expect(kill(pid, 0) != 0 && errno == ESRCH) }
+    }
+
     @Test func killedEmulatorIsNoticedAtOnce() throws {
         let machine = try machine(.halts)
         try machine.start()
