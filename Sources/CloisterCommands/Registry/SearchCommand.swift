@@ -56,13 +56,16 @@ struct SearchCommand: Command {
     func run() throws { if listTags { try tags() } else { try search() } }
 
     private func search() throws {
-        let (domain, term) = try Self.place(term, names().registry)
+        let names = try names()
+        let (domain, term) = try Self.place(term, names.registry)
         let isHub = domain == RegistryName.hub
         let registry = try Registry(isHub ? Registry.hubIndex : domain, Registries.options(plain: plain))
         let found = try registry.session().search(term, limit: Int(limit))
         let rows = found.items.map { item in
-            Row(
-                index: domain, name: isHub ? item.name : "\(domain)/\(item.name)", description: item.description ?? "",
+            let whole = "\(domain)/\(item.name)"
+            let name = isHub ? (try? ImageReference(whole)).map(names.shownRepository) ?? item.name : whole
+            return Row(
+                index: domain, name: name, description: item.description ?? "",
                 stars: item.stars ?? 0, official: item.isOfficial ?? false, automated: item.isAutomated ?? false)
         }
         .filter { row in filters.allSatisfy { $0.takes(row) } }
