@@ -81,7 +81,9 @@ def test_names_come_and_go(kept, another_archive):
     assert b"there are .Config.Cmd, .Config.Entrypoint" in kept(*inspect, "{{.Config.Colour}}", check=125).stderr
     assert b"no tables" in kept(*inspect, "table {{.Id}}", check=125).stderr
     assert b"Images" in kept("system", "df", "--format", "{{.Type}} {{.Reclaimable}}", check=0).stdout.title()
-    assert kept("image", "history", "--format", "{{.CreatedBy}}", "another:1", check=0).stdout.strip() != b""
+    layers = kept("image", "history", "--no-trunc", "-q", "another:1", check=0).stdout
+    assert b"sha256:" in layers
+    assert kept("image", "history", "--no-trunc", "--format", "{{.ID}}", "another:1", check=0).stdout == layers
     assert kept("image", "verify", "--format", "{{.Name}}", check=0).stdout == b""
     kept("rmi", "-f", "not-there", "quay.io/some/thing:2", check=0)
     kept("rmi", "not-there", check=125)

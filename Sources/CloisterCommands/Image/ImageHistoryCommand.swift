@@ -31,15 +31,16 @@ struct ImageHistoryCommand: Command {
     func run() throws {
         let image = try Stores.images(try Configuration.load()).resolve(image)
         let now = Int64(time(nil))
+        let layer = { (row: Row) in row.layer.map { noTrunc ? $0 : ImageRow.short($0) } ?? "<none>" }
         let listing = Listing<Row>(
             fields: [
                 .init("CreatedSince", title: "CREATED") { Timestamp.age($0.created, now: now) },
                 .init("CreatedAt", isColumn: false) { $0.created ?? "<unknown>" },
                 .init("CreatedBy") { Human.printable($0.createdBy ?? "", width: noTrunc ? nil : 45) },
                 .init("Size") { Human.size($0.size) },
-                .init("Layer") { row in
-                    row.layer.map { noTrunc ? $0 : ImageRow.short($0) } ?? "<none>"
-                },
+                .init("Layer", text: layer),
+                // Docker's name for it; what an image was built from has no other here.
+                .init("ID", isColumn: false, text: layer),
                 .init("Comment") { Human.printable($0.comment ?? "", width: noTrunc ? nil : 45) },
             ], id: { $0.layer ?? "<none>" })
         Output.standard(try listing.render(Self.rows(image), format, quiet: quiet))
