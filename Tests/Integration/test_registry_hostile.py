@@ -30,6 +30,18 @@ def with_document(change):
     return prepare
 
 
+def elsewhere(address):
+    """An image whose layer may not be passed on, and is to be had at an address alone."""
+    def prepare(registry):
+        image = Image([say("x")])
+        kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+        image.document["layers"][0] |= {"mediaType": kind, "urls": [address(registry)]}
+        name = registry.add(image)
+        del registry.blobs[digest(image.layers[0][0])]
+        return name
+    return prepare
+
+
 def with_config(change):
     def prepare(registry):
         image = Image([say("x")])
@@ -116,6 +128,8 @@ CASES = {
     "layers without number": (with_document(lambda m: m.update(layers=m["layers"] * 10_000)), "is the most that can be stacked"),
     "layers and diffIDs that differ": (with_document(lambda m: m.update(layers=m["layers"] * 2)), "is inconsistent"),
     "a layer that is no layer": (with_document(lambda m: m["layers"][0].update(mediaType="text/plain")), "which is not known here"),
+    "a layer at a file's address": (elsewhere(lambda registry: "file:///etc/passwd"), "has no sha256:"),
+    "a layer elsewhere without TLS": (elsewhere(lambda registry: f"{registry.url}/v2/test/image/manifests/latest"), "has no sha256:"),
     "another machine's": (with_config(lambda c: c.update(architecture="s390x")), "this machine runs"),
     "a diffID that is none": (with_config(lambda c: c["rootfs"].update(diff_ids=["sha256:1"])), "not a sha256 digest"),
     "a configuration of another shape": (with_config(lambda c: c.update(rootfs=3)), "cannot be understood"),
