@@ -28,9 +28,9 @@ def encode(fields):
     return result
 
 
-def decode(data):
-    """Field number to the last value: a number or bytes."""
-    place, result = 0, {}
+def fields(data):
+    """Pairs of a field's number and its value: a number or bytes."""
+    place = 0
 
     def read():
         nonlocal place
@@ -43,13 +43,17 @@ def decode(data):
     while place < len(data):
         tag = read()
         if tag & 7 == 0:
-            result[tag >> 3] = read()
+            yield tag >> 3, read()
         else:
             assert tag & 7 == 2, f"wire type {tag & 7}"
             length = read()
-            result[tag >> 3] = data[place:place + length]
+            yield tag >> 3, data[place:place + length]
             place += length
-    return result
+
+
+def decode(data):
+    """Field number to the last value."""
+    return dict(fields(data))
 
 
 class Client:
@@ -61,8 +65,12 @@ class Client:
         self.socket.connect(path)
         self.stream = 1
 
-    def __call__(self, service, method, *fields):
-        body = encode([(1, service), (2, method), (3, encode(list(fields)))])
+    def __call__(self, service, method, *request):
+        return decode(self.raw(service, method, *request))
+
+    def raw(self, service, method, *request):
+        """The answer as it came."""
+        body = encode([(1, service), (2, method), (3, encode(list(request)))])
         self.socket.sendall(struct.pack(">IIBB", len(body), self.stream, 1, 0) + body)
         length, stream, kind, _ = struct.unpack(">IIBB", self.receive(10))
         answer = decode(self.receive(length))
@@ -70,7 +78,7 @@ class Client:
         self.stream += 2
         if status := decode(answer.get(1, b"")):
             raise Refused(status.get(2, b"").decode())
-        return decode(answer.get(2, b""))
+        return answer.get(2, b"")
 
     def receive(self, count):
         data = b""
