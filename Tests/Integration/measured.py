@@ -2,7 +2,42 @@
 
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 import threading
+
+LAUNCHER = """
+import os, resource, sys
+process = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+os.write(int(sys.argv[1]), b"%d" % resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status if status >= 0 else 128 - status)
+"""
+
+
+def run(workspace, *words, seconds):
+    """Runs cloister to its end, in that time at most.
+
+    By way of a small process, since the kernel counts as a program's what the process had that became it, and a process that runs
+    tests is large.
+
+    :return: the exit code, what it said on standard output and error, and its peak in bytes.
+    """
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(writing), *map(str, workspace.command(*words))], env=workspace.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writing], start_new_session=True)
+    os.close(writing)
+    with open(reading, "rb") as peak:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+        return process.returncode, output.decode(), errors.decode(), int(peak.read()) << 10
+
 
 #: cloister and the sandbox's server; a guest's memory is QEMU's, and as large as its machine was made.
 OURS = ("cloister", "containerd-shim-cloister-v2")

@@ -1,12 +1,11 @@
 """Registries that mean harm: each can fail its own pull, and nothing else, within little memory and in little time."""
 
 import json
-import os
-import resource
 import time
 
 import pytest
 
+import measured
 from registrykit import Answer, INDEX, MANIFEST, Image, digest
 from test_registry import home, say, small  # noqa: F401
 
@@ -161,20 +160,11 @@ def test_hostile_registry(home, small, case):
     prepare, expected = CASES[case]
     name = prepare(small)
     home("image", "list", check=0)
-    began = time.monotonic()
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-
-    pull = home.start("pull", name, preexec_fn=limit)
-    _, status, usage = os.wait4(pull.pid, 0)
-    errors = pull.stderr.read().decode()
-    pull.returncode = os.waitstatus_to_exitcode(status)
-    assert pull.returncode == 125, errors
+    status, _, errors, peak = measured.run(home, "pull", name, seconds=SECONDS)
+    assert status == 125, errors
     assert expected in errors, errors
     assert "\x1b" not in errors and "\x07" not in errors
-    assert usage.ru_maxrss * 1024 < MEMORY_IN_BYTES
-    assert time.monotonic() - began < SECONDS
+    assert peak < MEMORY_IN_BYTES
     # Nothing has a name that should not, and what has one is what it is called.
     assert home("image", "list", "-q", check=0).stdout == b""
     for path in (home.images / "blobs" / "sha256").iterdir():
