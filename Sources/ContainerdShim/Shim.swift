@@ -32,7 +32,8 @@ public enum Shim {
         let service = SandboxService(options, guardian: guardian)
         let tasks = TaskService(service, log, pod: pod, host: host)
         let handlers = service.handlers + tasks.handlers + (pod.map { PodSandboxService($0, tasks).handlers } ?? [])
-        let server = Server(handlers, mapError: rpcError)
+        let server = Server(
+            handlers, patience: options.containerd == nil ? .zero : .seconds(1), mapError: rpcError)
 
         if options.containerd == nil {
             Thread.start("lifeline") {

@@ -9,8 +9,8 @@ public struct Handler: Sendable {
     let run: @Sendable ([UInt8]) throws -> (payload: [UInt8], then: (@Sendable () -> Void)?)
 
     /// Decodes, handles, encodes. What `body` throws reaches the caller as an `RPCError`.
-    /// - Parameter then: called once the answer has been written, or cannot be; not after what `body` throws. For what ends
-    ///   the process: a caller that gets no answer takes that for a failure.
+    /// - Parameter then: called once the answer has been written, or cannot be, and the server's `patience` is over; not
+    ///   after what `body` throws. For what ends the process: a caller that gets no answer takes that for a failure.
     public static func on<Request, Response>(
         _ rpc: RPC<Request, Response>, then: (@Sendable (Request) -> Void)? = nil,
         _ body: @escaping @Sendable (Request) throws -> Response
@@ -32,18 +32,22 @@ public final class Server: Sendable {
     private let handlers: [String: Handler]
     private let mapError: @Sendable (any Error) -> RPCError
     private let mostCallsUnderWay: Int
+    private let patience: Duration
 
     /// - Parameters:
     ///   - mostCallsUnderWay: on one connection: a peer that asks and never reads cannot take all threads. Calls beyond it
     ///     are not read until others have been answered.
+    ///   - patience: how long callers have to hang up, after an answer that something follows (`then`). A caller
+    ///     in Go that finds the answer and the connection's end at the same moment may go by the end (ttrpc's `Client`).
     ///   - mapError: turns errors that are not `RPCError` into one: the one place where that is done.
     public init(
-        _ handlers: [Handler], mostCallsUnderWay: Int = 512,
+        _ handlers: [Handler], mostCallsUnderWay: Int = 512, patience: Duration = .zero,
         mapError: @escaping @Sendable (any Error) -> RPCError = { RPCError(.unknown, "\($0)") }
     ) {
         self.handlers = Dictionary(handlers.map { ("\($0.service)/\($0.method)", $0) }, uniquingKeysWith: { $1 })
         self.mapError = mapError
         self.mostCallsUnderWay = mostCallsUnderWay
+        self.patience = patience
     }
 
     /// Accepts connections until the listener is shut down, each served by a thread. Blocks.
@@ -63,6 +67,7 @@ public final class Server: Sendable {
         var first = first
         let writing = Guarded(())
         let underWay = Guarded(0)
+        let hungUp = Guarded(false)
         while let frame = try? first ?? Frame.read(from: connection) {
             first = nil
             guard frame.kind == Frame.Kind.request.rawValue else { continue }
@@ -76,10 +81,14 @@ public final class Server: Sendable {
                 let response = Frame(stream: frame.stream, kind: Frame.Kind.response.rawValue, body: answer.encoded())
                 // A peer that has gone does not hear the answer; there is nobody else to tell.
                 if let bytes = try? response.bytes() { writing.withLock { _ in try? connection.writeAll(bytes) } }
-                then?()
+                if let then {
+                    _ = hungUp.wait(timeout: self.patience) { $0 ? true : nil }
+                    then()
+                }
                 underWay.withLock { $0 -= 1 }
             }
         }
+        hungUp.withLock { $0 = true }
         // Threads still answering hold the descriptor; this tells the peer.
         _ = shutdown(connection.raw, Int32(SHUT_RDWR))
     }

@@ -66,7 +66,34 @@ private let missing = RPC<Text, Text>("test.Service", "Missing")
         let client = Client(ours)
         #expect(throws: RPCError.self) { try client.call(fail, Text("first")) }
         #expect(try client.call(echo, Text("last words")) == Text("last words"))
-        #expect(throws: (any Error).self) { try client.call(echo, Text("too late")) }
+        let closed = Guarded(false)
+        client.onClose { closed.withLock { $0 = true } }
+        #expect(closed.wait(timeout: .seconds(20)) { $0 ? true : nil } == true)
+    }
+
+    @Test func whatComesThenLetsTheCallerHangUpFirst() throws {
+        let (ours, theirs) = try makeSocketPair()
+        let came = Guarded(false)
+        let server = Server(
+            [.on(echo, then: { _ in came.withLock { $0 = true } }) { $0 }], patience: .seconds(60))
+        Thread.start("server") { server.serve(connection: theirs) }
+        let client = Client(ours)
+        #expect(try client.call(echo, Text("last words")) == Text("last words"))
+        #expect(came.wait(timeout: .milliseconds(200)) { $0 ? true : nil } == nil)
+        client.close()
+        #expect(came.wait(timeout: .seconds(20)) { $0 ? true : nil } == true)
+    }
+
+    @Test func whatComesThenWaitsForNobodyForEver() throws {
+        let (ours, theirs) = try makeSocketPair()
+        let came = Guarded(false)
+        let server = Server(
+            [.on(echo, then: { _ in came.withLock { $0 = true } }) { $0 }], patience: .milliseconds(10))
+        Thread.start("server") { server.serve(connection: theirs) }
+        let client = Client(ours)
+        #expect(try client.call(echo, Text("last words")) == Text("last words"))
+        #expect(came.wait(timeout: .seconds(20)) { $0 ? true : nil } == true)
+        client.close()
     }
 
     @Test func aSlowCallHoldsUpNoOther() throws {
