@@ -116,10 +116,16 @@ final class QemuProcess: Sendable {
     private func waitForEnd(_ handle: FileDescriptor) {
         while !handle.poll(timeoutInMilliseconds: -1) {}
         var code: Int32 = 0
-        // ECHILD: somebody else reaped it, or this process is no subreaper; that it ended is known all the same.
-        if (try? syscall("waitid") { cs_wait_pidfd(handle.raw, &code, 0) }) != nil {
-            let status = cs_exited(code) != 0 ? ExitStatus.exited(cs_exit_code(code)) : .signalled(cs_term_signal(code))
-            state.withLock { $0.status = status }
+        // ECHILD: it ended so early that its parent, a child of libvirt's, has not ended yet, and it is not yet this process's;
+        // or another is to reap it, since this process is no subreaper. That it ended is known all the same.
+        for _ in 0..<2000 {
+            if (try? syscall("waitid") { cs_wait_pidfd(handle.raw, &code, 0) }) != nil {
+                let status =
+                    cs_exited(code) != 0 ? ExitStatus.exited(cs_exit_code(code)) : .signalled(cs_term_signal(code))
+                return state.withLock { $0.status = status }
+            }
+            guard cs_pidfd_send_signal(handle.raw, 0) == 0 else { return }
+            usleep(1000)
         }
     }
 
