@@ -1,5 +1,6 @@
 """Everything on this machine that a sandbox can leave behind, as a set of words that can be compared."""
 
+import glob
 import os
 import pathlib
 import signal
@@ -41,15 +42,11 @@ def snapshot(daemon):
     left = {f"process {pid}" for pid in processes() if pid != daemon.process.pid}
     left |= {"mount " + line.split()[4] for line in open("/proc/self/mountinfo")}
     left |= {"link " + name for name in os.listdir("/sys/class/net")}
+    # glob and os.walk pass over what goes while they look.
     for place in PLACES:
-        place = place.format(d=daemon.directory).lstrip("/")
-        for directory in pathlib.Path("/").glob(place):
-            if directory.is_dir():
-                left |= {f"file {directory / name}" for name in os.listdir(directory)}
-    for tree in pathlib.Path("/sys/fs/cgroup").glob("*" + CGROUP):
-        left |= {f"cgroup {directory}" for directory in tree.rglob("*") if directory.is_dir()}
-    for tree in pathlib.Path("/sys/fs/cgroup").glob(CGROUP.strip("/")):
-        left |= {f"cgroup {directory}" for directory in tree.rglob("*") if directory.is_dir()}
+        left |= {f"file {path}" for path in glob.glob(place.format(d=daemon.directory) + "/*", include_hidden=True)}
+    for tree in glob.glob("/sys/fs/cgroup/*" + CGROUP) + glob.glob("/sys/fs/cgroup" + CGROUP):
+        left |= {f"cgroup {parent}/{name}" for parent, names, _ in os.walk(tree) for name in names}
     return {word for word in left if not word.startswith(KEPT)}
 
 
