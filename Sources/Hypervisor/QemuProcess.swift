@@ -45,10 +45,9 @@ final class QemuProcess: Sendable {
     var executed: Duration? { state.withLock { $0.executed } }
 
     /// Nothing is being started any more. Blocks until QEMU's process is known, or known not to be.
-    /// - Returns: whether there is a QEMU (which may have ended meanwhile).
-    func settle() -> Bool {
+    func settle() {
         state.withLock { $0.settled = true }
-        return state.wait { $0.pid != nil ? true : ($0.ended ? false : nil) } ?? false
+        _ = state.wait { $0.pid != nil || $0.ended ? true : nil }
     }
 
     /// Ends QEMU at once, or as soon as it is there while it is being started, and waits until it is reaped. Its disks are

@@ -151,7 +151,7 @@ public final class VirtualMachine: Sendable {
         let process = QemuProcess(pidFile: directory.pidFile, emulator: configuration.emulatorPath) { [weak self] in
             self?.ended($0)
         }
-        defer { _ = process.settle() }
+        defer { process.settle() }
         try state.withLock { state throws(HypervisorError) in
             state.process = process
             try state.checkWanted()

@@ -216,9 +216,7 @@ extension ImageStore {
     private func keep(_ former: References.Entry, insteadOf entry: References.Entry, in references: inout References) {
         let isElsewhere = references.images.contains { $0.descriptor.digest == former.descriptor.digest }
         guard former.descriptor.digest != entry.descriptor.digest, !isElsewhere, let old = try? image(former),
-            let new = try? image(entry),
-            !old.config.platform.isAlike(new.config.platform)
-                || old.config.platform.variant != new.config.platform.variant
+            let new = try? image(entry), old.config.platform != new.config.platform
         else { return }
         var nameless = former
         nameless.reference = nil

@@ -123,8 +123,9 @@ private final class PullFetch: Sendable {
         self.registry = registry
         self.repository = repository
         self.options = options
-        let present = layers.distinct.filter { store.content.has($0.digest, size: $0.size) }
-        missing = layers.distinct.filter { layer in !present.contains { $0.digest == layer.digest } }
+        let layers = layers.distinct
+        let present = layers.filter { store.content.has($0.digest, size: $0.size) }
+        missing = layers.filter { layer in !present.contains { $0.digest == layer.digest } }
         transfers = LayerTransfers(missing, present: present)
         for layer in present { options.progress(.layer(layer.digest, .present)) }
     }

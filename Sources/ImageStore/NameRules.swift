@@ -20,7 +20,8 @@ public struct NameRules: Sendable, Equatable {
         if let registry = defaultRegistry {
             let example = try? ImageReference(registry + "/x")
             guard let example, ImageReference.short(registry + "/x") == nil,
-                registry == example.domain || (registry == "index.docker.io" && example.domain == "docker.io")
+                registry == example.domain
+                    || (registry == "index.docker.io" && example.domain == ImageReference.defaultDomain)
             else {
                 throw Mistake(
                     key: "default_registry", value: registry,
@@ -86,5 +87,7 @@ public struct NameRules: Sendable, Equatable {
     }
 
     /// The registry of names that name none.
-    public var registry: String { (defaultRegistry.flatMap { try? ImageReference($0 + "/x") })?.domain ?? "docker.io" }
+    public var registry: String {
+        (defaultRegistry.flatMap { try? ImageReference($0 + "/x") })?.domain ?? ImageReference.defaultDomain
+    }
 }

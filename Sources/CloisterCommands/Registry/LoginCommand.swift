@@ -33,7 +33,7 @@ struct LoginCommand: Command {
     }
 
     func run() throws {
-        let domain = try registry.first.map(RegistryName.domain) ?? Stores.names(try Configuration.load()).registry
+        let domain = try RegistryName.domain(registry.first)
         guard let file = CredentialFile.standard() else {
             throw UserError("there is no place to keep a password: set HOME, DOCKER_CONFIG or REGISTRY_AUTH_FILE.")
         }
@@ -92,7 +92,7 @@ struct LogoutCommand: Command {
     var registry: [String]
 
     func run() throws {
-        let domain = try registry.first.map(RegistryName.domain) ?? Stores.names(try Configuration.load()).registry
+        let domain = try RegistryName.domain(registry.first)
         let found = try CredentialFile.standard()?.erase(domain) ?? false
         guard found else { throw UserError("nobody is logged in to \(domain).") }
         Output.standard("Logged out of \(domain)\n")
@@ -103,8 +103,13 @@ struct LogoutCommand: Command {
 enum RegistryName {
     static let hub = "docker.io"
 
+    /// What an argument says; without one, the registry of names that name none.
+    static func domain(_ argument: String?) throws -> String {
+        try argument.map { try named($0) } ?? Stores.names(try Configuration.load()).registry
+    }
+
     /// `https://index.docker.io/v1/`, `example.com:5000` as names of images have it.
-    static func domain(_ text: String) throws -> String {
+    static func named(_ text: String) throws -> String {
         var name = text[...]
         for scheme in ["https://", "http://"] where name.hasPrefix(scheme) { name = name.dropFirst(scheme.count) }
         name = name.prefix { $0 != "/" }

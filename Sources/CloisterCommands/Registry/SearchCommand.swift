@@ -119,7 +119,7 @@ struct SearchCommand: Command {
             throw UserError("to list what the registry \(text) has, end its address with a slash: \(text)/")
         }
         var (domain, term) = (standard, text)
-        if parts.count == 2, isAddress { (domain, term) = (try RegistryName.domain(parts[0]), parts[1]) }
+        if parts.count == 2, isAddress { (domain, term) = (try RegistryName.named(parts[0]), parts[1]) }
         guard domain == RegistryName.hub else { return (domain, term) }
         // Docker Hub does not find its official images by their whole names.
         if term.hasPrefix("library/") { term.removeFirst("library/".count) }
