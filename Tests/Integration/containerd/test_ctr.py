@@ -376,12 +376,16 @@ def test_long_names(ctr):
     assert ctr.run("echo fine", id="a" * 64).stdout == b"fine\n"
 
 
-def test_a_log_in_a_file(ctr, tmp_path):
+def test_a_log_in_a_file(ctr, handler, tmp_path):
+    # runc's shim may close the file at the first stream's end and lose the other's last line:
+    # github.com/containerd/containerd/issues/3118. With it, the streams stay open.
+    end = "; sleep 600" if handler == "runc" else ""
     log = tmp_path / "log"
-    words, id = ctr.words("echo to the log; echo and errors >&2", flags=["--detach", "--log-uri", f"file://{log}"])
+    words, id = ctr.words(f"echo to the log; echo and errors >&2{end}", flags=["--detach", "--log-uri", f"file://{log}"])
     ctr.started.append(id)
     subprocess.run(words, env=ctr.daemon.environment, check=True, capture_output=True, timeout=90)
-    assert ctr.tasks.Wait(container_id=id).exit_status == 0
+    if handler != "runc":
+        assert ctr.tasks.Wait(container_id=id).exit_status == 0
     until(lambda: log.exists() and sorted(log.read_text().splitlines()) == ["and errors", "to the log"], "the log")
 
 
