@@ -37,8 +37,7 @@ enum Guardian {
         // The client's descriptors are the server's business alone: its end of the lifeline and the streams must close
         // with the server.
         for descriptor in Int32(3)...Int32(63) where descriptor != InheritedDescriptors.lock { close(descriptor) }
-        forwardSignals(to: server)
-        let status = reap(server)
+        let status = wait(for: server)
         killDescendants()
         options.removeFiles()
         HostCgroup.removeRecorded(options.cgroupRecord)
@@ -51,20 +50,21 @@ enum Guardian {
         exit(125)
     }
 
-    private static func forwardSignals(to server: pid_t) {
-        Thread.start("signals") {
-            var set = endingSignals
-            var number: Int32 = 0
-            while sigwait(&set, &number) == 0 { kill(server, SIGTERM) }
-        }
-    }
-
-    private static func reap(_ server: pid_t) -> Int32 {
+    /// Waits for the server's end; meanwhile reaps what is handed over, and passes on signals that ask for the end.
+    ///
+    /// One thread does both. Had the guardian a second one, the server could be told of its death and ask who its parent is
+    /// while a part of it still lives (prctl(2), `PR_SET_PDEATHSIG`).
+    private static func wait(for server: pid_t) -> Int32 {
+        var set = endingSignals
+        sigaddset(&set, SIGCHLD)
+        sigprocmask(SIG_BLOCK, &set, nil)
         var status: Int32 = 0
         while true {
-            let pid = waitpid(-1, &status, 0)
+            let pid = waitpid(-1, &status, WNOHANG)
             if pid == server { return cs_exited(status) != 0 ? cs_exit_code(status) : 128 + cs_term_signal(status) }
-            if pid < 0 && errno != EINTR { return 255 }
+            if pid < 0 { return 255 }
+            var number: Int32 = 0
+            if pid == 0, sigwait(&set, &number) == 0, number != SIGCHLD { kill(server, SIGTERM) }
         }
     }
 

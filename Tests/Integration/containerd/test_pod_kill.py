@@ -85,6 +85,13 @@ def test_while_it_is_made(cri, victim, which):
             cri.runtime.RemovePodSandbox(pod_sandbox_id=item.id)
 
 
+@pytest.mark.parametrize("which", ["guardian"])
+def test_the_guardian_has_one_thread(cri, victim):
+    """With another, the server could hear of its death while a part of it lives, and leave the pod's files to it."""
+    cri.pod()
+    assert len(os.listdir(f"/proc/{victim()}/task")) == 1
+
+
 @which
 def test_while_it_runs(cri, victim, which):
     pod = cri.pod()
