@@ -62,7 +62,7 @@ extension Session {
         var endpoint = registry.own
         let root = endpoint.root
         endpoint.root = (root.hasSuffix("/v2") ? String(root.dropLast("/v2".count)) : root) + "/v1"
-        let what = "search for \"\(term.printable)\""
+        let what = "repositories like \"\(term.printable)\""
         var bytes: [UInt8] = []
         _ = try ask(
             endpoint,
@@ -71,12 +71,14 @@ extension Session {
                 headers: [("Accept", "application/json")], what: what)
         ) { _, more in
             guard bytes.count + more.count <= Self.longestPageInBytes else {
-                throw RegistryError(.invalid, "\(endpoint.authority) answers with too much to the \(what)")
+                throw RegistryError(
+                    .invalid, "\(endpoint.authority) answers with more than there can be when asked for \(what)")
             }
             bytes += more
         }
         guard let found = (try? OCIJSON.decode(Answer.self, from: bytes))?.results else {
-            throw RegistryError(.invalid, "\(endpoint.authority) does not answer the \(what) as Docker Hub would")
+            throw RegistryError(
+                .invalid, "\(endpoint.authority) does not answer the search for \(what) as Docker Hub would")
         }
         return found
     }

@@ -127,6 +127,8 @@ def test_verify_finds_and_repairs(kept, demo_archive):
     damage(layer)
     assert sorted(row["kind"] for row in verify(kept, check=1)["findings"]) == ["content", "disk", "image"]
     assert b"damaged" in kept("image", "verify", check=1).stdout
+    assert b"Nothing" in kept("image", "verify", "--repair", "--format", "{{.Nothing}}", check=125).stderr
+    assert disk.exists() and layer.exists()
     report = verify(kept, "--repair", check=1)
     assert {row["kind"]: row["state"] for row in report["findings"]} == {"content": "repaired", "disk": "repaired", "image": "damaged"}
     assert not disk.exists() and not layer.exists()

@@ -52,27 +52,32 @@ struct ImageVerifyCommand: Command {
         }
     }
 
+    private static var listing: Listing<Row> {
+        Listing(
+            fields: [
+                .init("Kind") { $0.kind }, .init("State") { $0.state },
+                .init("Name") { String($0.name.prefix(40)) },
+                .init("Problem") { $0.problem + ($0.remedy.isEmpty ? "" : "; " + $0.remedy) },
+            ], id: { $0.name })
+    }
+
     func run() throws {
+        // A wrong field is told before anything is removed.
+        _ = try Self.listing.render([], format)
         let found = try Stores.images(try Configuration.load()).verify(repair: repair)
         let rows = found.findings.map {
             Row(
                 kind: $0.kind.rawValue, name: $0.name, state: $0.state.rawValue, problem: Human.printable($0.problem),
                 remedy: $0.remedy)
         }
-        let listing = Listing<Row>(
-            fields: [
-                .init("Kind") { $0.kind }, .init("State") { $0.state },
-                .init("Name") { String($0.name.prefix(40)) },
-                .init("Problem") { $0.problem + ($0.remedy.isEmpty ? "" : "; " + $0.remedy) },
-            ], id: { $0.name })
         switch format {
-        case .template, .tableTemplate: Output.standard(try listing.render(rows, format))
+        case .template, .tableTemplate: Output.standard(try Self.listing.render(rows, format))
         case .json:
             let report = Report(
                 images: found.images, blobs: found.blobs, disks: found.disks, whole: found.isWhole, findings: rows)
             Output.standard(try JSONText.of(report, pretty: true) + "\n")
         case .table:
-            if !rows.isEmpty { Output.standard(try listing.render(rows, .table)) }
+            if !rows.isEmpty { Output.standard(try Self.listing.render(rows, .table)) }
             let what = [(found.images, "image"), (found.blobs, "blob"), (found.disks, "layer disk")]
                 .map { "\($0) \($1)\($0 == 1 ? "" : "s")" }.joined(separator: ", ")
             let hint = repair ? "" : "; \"cloister image verify --repair\" removes what is"
