@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 
@@ -128,9 +129,10 @@ def test_exec_with_a_terminal(box):
 
 
 def size(session):
-    session.input.send(b"echo \"[$(stty size)]\"\n")
-    session.output.read_until(b"\n")
-    return session.output.read_until(b"]").partition(b"[")[2].partition(b"]")[0]
+    """Of the terminal. What was typed comes back as well, and is not taken for the answer."""
+    session.input.send(b"echo si''ze $(stty size) there\n")
+    answer = re.compile(rb"size (\d+ \d+) there")
+    return answer.search(session.output.wait(answer.search))[1]
 
 
 def test_attach(inside):
