@@ -234,14 +234,15 @@ def test_labels_and_annotations_come_back(inside):
 
 
 def test_stats(inside):
-    """CPU, memory and disk of a container."""
-    container = inside.container("head -c 8000000 /dev/zero > /file; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; "
-                                 "echo ready; sleep 600")
+    """CPU, memory and disk of a container: the memory is what the shell keeps, not the file just written."""
+    container = inside.container("head -c 8000000 /dev/zero > /file; kept=$(head -c 2000000 /dev/zero | tr '\\0' x); "
+                                 "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo ready; sleep 600; echo $kept")
     container.until_output("ready", 60)
     stats = container.stats
     assert stats.attributes.id == container.id
     assert stats.cpu.usage_core_nano_seconds.value > 1_000_000
-    assert 100 << 10 < stats.memory.working_set_bytes.value < 512 << 20
+    # The kernel may be 64 pages behind in counting which files are inactive.
+    assert 1500000 < stats.memory.working_set_bytes.value < 512 << 20
     assert container.id in {part.attributes.id for part in
                             container.runtime.ListContainerStats(filter={"pod_sandbox_id": inside.id}).stats}
 

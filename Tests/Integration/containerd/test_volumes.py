@@ -1,5 +1,6 @@
 """What the guest is given of the host's files: shared between containers, kept from a hostile guest, and given back"""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -170,7 +171,11 @@ def test_what_a_container_was_given_goes_with_it(shared, tmp_path):
         assert sorted(os.listdir(share)) == before
     # Nor does the server keep anything of it open.
     def is_open():
-        return [fd for fd in os.listdir(f"/proc/{server}/fd") if os.stat(f"/proc/{server}/fd/{fd}").st_dev == device]
+        found = False
+        for name in os.listdir(f"/proc/{server}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # Closed since it was listed.
+                found = found or os.stat(f"/proc/{server}/fd/{name}").st_dev == device
+        return found
     until(lambda: not is_open(), "the end of what was open")
     subprocess.run(["umount", source], check=True)
 

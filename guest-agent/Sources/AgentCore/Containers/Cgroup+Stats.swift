@@ -7,11 +7,13 @@ extension Cgroup {
         var stats = ContainerStats()
         stats.atInNanoseconds = UInt64(clamping: Clock.realtime.nanoseconds)
         stats.cpu = counters("cpu.stat")
+        // The parts before the whole: what is charged in between may make the working set (the whole less its inactive
+        // files) too large, never next to nothing.
+        stats.memory = counters("memory.stat")
         stats.memoryInBytes = number("memory.current") ?? 0
         stats.memoryLimitInBytes = number("memory.max")
         stats.swapInBytes = number("memory.swap.current") ?? 0
         stats.swapLimitInBytes = number("memory.swap.max")
-        stats.memory = counters("memory.stat")
         stats.memoryEvents = counters("memory.events")
         stats.processes = number("pids.current") ?? 0
         stats.processLimit = number("pids.max")
