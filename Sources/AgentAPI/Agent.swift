@@ -5,7 +5,7 @@ import TTRPC
 /// the client. Both sides are built from these declarations; `version` says whether they were built from the same ones.
 public enum Agent {
     /// Raised by every change that an older side would misunderstand.
-    public static let version: UInt32 = 4
+    public static let version: UInt32 = 5
     /// The vsock port on the host (CID 2) that the agent dials when it is up.
     public static let controlPort: UInt32 = 1024
     /// The words of the kernel command line that are the agent's own begin with this.
@@ -92,10 +92,13 @@ public struct UnpackLayerRequest: Message {
     public var blobSizeInBytes: UInt64 = 0
     /// Serial of the disk to unpack onto, which holds an empty ext4 filesystem.
     public var targetDisk = ""
+    /// Serials of the disks of the layers below, lowest first: what they say of directories that the layer has only for
+    /// what lies in them becomes the layer's. Empty: that is left to who builds the overlay.
+    public var disksBelow: [String] = []
     public init() {}
     public static let fields: [Field<UnpackLayerRequest>] = [
         .singular(1, \.blobDisk, .string), .singular(2, \.blobSizeInBytes, .uint64),
-        .singular(3, \.targetDisk, .string),
+        .singular(3, \.targetDisk, .string), .repeated(4, \.disksBelow, .string),
     ]
 }
 
@@ -105,8 +108,11 @@ public struct UnpackLayerResponse: Message {
     public var entries: UInt64 = 0
     /// Bytes of file content written.
     public var contentInBytes: UInt64 = 0
+    /// Directories that the layer has only for what lies in them.
+    public var impliedDirectories: UInt64 = 0
     public init() {}
     public static let fields: [Field<UnpackLayerResponse>] = [
         .singular(1, \.diffID, .string), .singular(2, \.entries, .uint64), .singular(3, \.contentInBytes, .uint64),
+        .singular(4, \.impliedDirectories, .uint64),
     ]
 }

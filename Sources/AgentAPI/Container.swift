@@ -34,9 +34,11 @@ public struct Rootfs: Message {
 public struct Disk: Message {
     public var serial = ""
     public var filesystem = "ext4"
+    /// Of a layer: whether its directories are already what the layers below it here make them (`UnpackLayerRequest`).
+    public var isComplete = false
     public init() {}
     public static let fields: [Field<Disk>] = [
-        .singular(1, \.serial, .string), .singular(2, \.filesystem, .string),
+        .singular(1, \.serial, .string), .singular(2, \.filesystem, .string), .singular(3, \.isComplete, .bool),
     ]
 }
 

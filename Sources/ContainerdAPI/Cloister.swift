@@ -9,6 +9,8 @@ public enum SandboxAPI {
     public static let unpack = RPC<UnpackRequest, UnpackResponse>(service, "Unpack")
     /// Where the time of the start went, and how the sandbox ended if it has.
     public static let status = RPC<Empty, SandboxStatus>(service, "Status")
+    /// An option of a root's layer: its directories are already what the layers below it make them.
+    public static let completeLayer = "X-complete"
 }
 
 /// The `options` of the call that starts a sandbox: `Create` of its first task, or `Unpack`.
@@ -39,10 +41,12 @@ public struct UnpackRequest: Message {
         public var blobSizeInBytes: UInt64 = 0
         /// Holds an empty ext4 filesystem.
         public var diskPath = ""
+        /// Disks of the layers below, lowest first, finished or of this request's layers before; empty: not to be looked at.
+        public var disksBelow: [String] = []
         public init() {}
         public static let fields: [Field<Layer>] = [
             .singular(1, \.blobPath, .string), .singular(2, \.blobSizeInBytes, .uint64),
-            .singular(3, \.diskPath, .string),
+            .singular(3, \.diskPath, .string), .repeated(4, \.disksBelow, .string),
         ]
     }
 
@@ -60,9 +64,12 @@ public struct UnpackResponse: Message {
         public var diffID = ""
         public var entries: UInt64 = 0
         public var contentInBytes: UInt64 = 0
+        /// Directories that the layer has only for what lies in them.
+        public var impliedDirectories: UInt64 = 0
         public init() {}
         public static let fields: [Field<Layer>] = [
             .singular(1, \.diffID, .string), .singular(2, \.entries, .uint64), .singular(3, \.contentInBytes, .uint64),
+            .singular(4, \.impliedDirectories, .uint64),
         ]
     }
 

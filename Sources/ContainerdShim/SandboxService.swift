@@ -102,7 +102,9 @@ final class SandboxService: Sendable {
 
     private func unpack(_ request: UnpackRequest) throws -> UnpackResponse {
         let layers = request.layers.map {
-            LayerToUnpack(blobPath: $0.blobPath, blobSizeInBytes: $0.blobSizeInBytes, diskPath: $0.diskPath)
+            LayerToUnpack(
+                blobPath: $0.blobPath, blobSizeInBytes: $0.blobSizeInBytes, diskPath: $0.diskPath,
+                disksBelow: $0.disksBelow)
         }
         var response = UnpackResponse()
         response.layers = try create(request.options).unpack(layers).map { unpacked in
@@ -110,6 +112,7 @@ final class SandboxService: Sendable {
             layer.diffID = unpacked.diffID
             layer.entries = unpacked.entries
             layer.contentInBytes = unpacked.contentInBytes
+            layer.impliedDirectories = unpacked.impliedDirectories
             return layer
         }
         try self.options.keepFiles()

@@ -14,7 +14,9 @@ extension TaskService {
         }
         let options = try SandboxOptions(decoding: any.value)
         let rootfs = request.rootfs.map {
-            RootfsImage(path: $0.source, filesystem: $0.type, readOnly: $0.options.contains("ro"))
+            RootfsImage(
+                path: $0.source, filesystem: $0.type, readOnly: $0.options.contains("ro"),
+                isComplete: $0.options.contains(SandboxAPI.completeLayer))
         }
         return try service.create(options).createContainer(
             id: request.id, bundle: request.bundle, spec: try specification(request.bundle), root: .images(rootfs),

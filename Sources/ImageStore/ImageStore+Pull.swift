@@ -103,13 +103,14 @@ extension ImageStore {
     }
 }
 
-/// The layers of one pull: fetched by some threads, and unpacked as they come by the one that asked.
+/// The layers of one pull: fetched by some threads, and unpacked by the one that asked as they come, the lowest first.
 private final class PullFetch: Sendable {
     private let store: ImageStore
     private let registry: Registry
     private let repository: String
     private let options: ImageStore.PullOptions
     private let transfers: LayerTransfers
+    private let layers: [StoredImage.Layer]
     private let missing: [StoredImage.Layer]
 
     /// An attempt that brought less than this counts as one that failed.
@@ -123,6 +124,7 @@ private final class PullFetch: Sendable {
         self.registry = registry
         self.repository = repository
         self.options = options
+        self.layers = layers
         let layers = layers.distinct
         let present = layers.filter { store.content.has($0.digest, size: $0.size) }
         missing = layers.filter { layer in !present.contains { $0.digest == layer.digest } }
@@ -134,11 +136,22 @@ private final class PullFetch: Sendable {
         try store.checkRoom(for: missing.reduce(0) { $0 + $1.size }, "layers of \(repository)")
         transfers.start("pull", registry, parallel: options.parallel) { try self.fetch($0, $1) }
         do {
-            while let builder = options.builder, let batch = transfers.takeDone() {
-                _ = try store.unpack(batch, builder: builder)
-            }
+            if let builder = options.builder { try unpack(builder) }
         } catch { transfers.fail(error) }
         try transfers.finish()
+    }
+
+    /// The lowest first, so that those below a layer are there when it is unpacked.
+    private func unpack(_ builder: any LayerBuilder) throws {
+        let stack = layers.stacked
+        var left = stack[...]
+        var here: Set<Digest> = []
+        while let arrived = transfers.takeDone() {
+            here.formUnion(arrived.map(\.digest))
+            let batch = left.prefix { here.contains($0.digest) }
+            left = left.dropFirst(batch.count)
+            if !batch.isEmpty { _ = try store.unpack(Array(batch), of: stack, builder: builder) }
+        }
     }
 
     private func fetch(_ layer: StoredImage.Layer, _ session: Session) throws {

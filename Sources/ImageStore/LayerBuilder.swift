@@ -5,7 +5,7 @@ import System
 
 /// Whoever unpacks layers: a sandbox made for it, since a layer's tar is hostile input and the host never opens one.
 public protocol LayerBuilder: Sendable {
-    /// Unpacks each job's layer onto its disk. The order is the image's; jobs do not depend on each other.
+    /// Unpacks each job's layer onto its disk, one after the other.
     /// - Returns: one result a job, in the same order.
     func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult]
 }
@@ -21,6 +21,8 @@ public struct UnpackJob: Sendable, Equatable {
     public let expectedDiffID: Digest
     /// An empty ext4 filesystem to unpack to.
     public let diskPath: String
+    /// The disks of the layers below, lowest first: finished ones, or of jobs before this one. nil where one is missing.
+    public let disksBelow: [String]?
 }
 
 /// What a builder found.
@@ -30,48 +32,59 @@ public struct UnpackResult: Sendable, Equatable {
     public let entries: Int64
     /// Of file content.
     public let bytes: Int64
+    public let completeness: Completeness
 
-    public init(diffID: Digest, entries: Int64, bytes: Int64) {
+    /// Over which layers the disk's directories are as its image shows them: some have their owner and mode from the layers
+    /// below, where their own layer has them only for what lies in them.
+    public enum Completeness: Sendable {
+        case anywhere
+        /// Those of the job.
+        case here
+        case nowhere
+    }
+
+    public init(diffID: Digest, entries: Int64, bytes: Int64, completeness: Completeness) {
         self.diffID = diffID
         self.entries = entries
         self.bytes = bytes
+        self.completeness = completeness
     }
 }
 
 extension ImageStore {
     /// The image's layers as disks, lowest first, unpacked where they are not yet. They stay while the objects live.
-    ///
-    /// A layer that an image has more than once comes once, where it is uppermost: what it holds and hides there, it held
-    /// and hid before, and overlayfs takes no directory twice.
     /// - Throws: what the builder throws; `ImageError` for a layer that is not what the image promises. Disks of layers
     ///   that did come out well are kept.
-    public func ensureLayers(_ image: StoredImage, builder: any LayerBuilder) throws -> [LayerDisk] {
+    public func ensureLayers(_ image: StoredImage, builder: any LayerBuilder) throws -> [ImageLayer] {
         guard image.config.platform.runsHere else {
             throw ImageError("image \(image.displayName) is for \(image.config.platform), and does not run here")
         }
         let cache = LayerCache(location, note: note)
-        var disks: [Digest: LayerDisk] = [:]
-        for layer in image.layers { disks[layer.diffID] = cache.ready(layer.diffID) }
-        let missing = image.layers.filter { disks[$0.diffID] == nil }
+        let stack = image.layers.stacked
+        var disks: [Digest: LayerCache.Finished] = [:]
+        for layer in stack { disks[layer.diffID] = cache.ready(layer.diffID) }
+        let missing = stack.filter { disks[$0.diffID] == nil }
         if !missing.isEmpty {
             // Keeps the blobs while they are read.
             let lock = try FileLock.acquire(location.lock, .shared)
             defer { lock.release() }
-            disks.merge(try unpack(missing, builder: builder)) { $1 }
+            disks.merge(try unpack(missing, of: stack, builder: builder)) { $1 }
             lock.release()
             if isCollectionWanted { _ = try? collect() }
         }
-        var seen: Set<Digest> = []
-        return try image.layers.reversed().filter { seen.insert($0.diffID).inserted }.reversed().map { layer in
-            guard let disk = disks[layer.diffID] else { throw ImageError("layer \(layer.digest) was not unpacked") }
-            return disk
+        return try zip(stack, stack.chainsBelow).map { layer, chain in
+            guard let known = disks[layer.diffID] else { throw ImageError("layer \(layer.digest) was not unpacked") }
+            return ImageLayer(disk: known.disk, isComplete: known.unpacked.isComplete(over: chain))
         }
     }
 
     /// Layers as disks, by diffID, unpacked where they are not yet. The caller keeps their blobs from being collected.
-    func unpack(_ layers: [StoredImage.Layer], builder: any LayerBuilder) throws -> [Digest: LayerDisk] {
+    /// - Parameter stack: all layers of the image, `stacked`.
+    func unpack(
+        _ layers: [StoredImage.Layer], of stack: [StoredImage.Layer], builder: any LayerBuilder
+    ) throws -> [Digest: LayerCache.Finished] {
         let cache = LayerCache(location, note: note)
-        var disks: [Digest: LayerDisk] = [:]
+        var disks: [Digest: LayerCache.Finished] = [:]
         var missing: [Digest: StoredImage.Layer] = [:]
         for layer in layers { missing[layer.diffID] = layer }
         var slots: [Digest: LayerCache.BuildSlot] = [:]
@@ -84,30 +97,36 @@ extension ImageStore {
             case .build(let slot): slots[diffID] = slot
             }
         }
-        var seen: Set<Digest> = []
-        let ordered = layers.compactMap { seen.insert($0.diffID).inserted ? slots[$0.diffID] : nil }
+        let ordered = stack.compactMap { slots[$0.diffID] }
         guard !ordered.isEmpty else { return disks }
+        for layer in stack where slots[layer.diffID] == nil && disks[layer.diffID] == nil {
+            disks[layer.diffID] = cache.ready(layer.diffID)
+        }
+        let paths = stack.map { slots[$0.diffID]?.path ?? disks[$0.diffID]?.disk.path }
         let jobs = try ordered.map { slot in
             guard content.has(slot.layer.digest, size: slot.layer.size) else {
                 throw ImageError(
                     "layer \(slot.layer.digest) is missing from the store or cut short; \(Self.bringsBack)")
             }
+            let below = paths.prefix { $0 != slot.path }
             return UnpackJob(
                 blobPath: location.blob(slot.layer.digest), blobSizeInBytes: slot.layer.size,
-                compression: slot.layer.compression, expectedDiffID: slot.layer.diffID, diskPath: slot.path)
+                compression: slot.layer.compression, expectedDiffID: slot.layer.diffID, diskPath: slot.path,
+                disksBelow: below.contains(nil) ? nil : below.compactMap(\.self))
         }
         let results: [UnpackResult]
         do { results = try builder.unpack(jobs) } catch { throw discardDamaged(ordered.map(\.layer.digest)) ?? error }
         guard results.count == jobs.count else {
             throw ImageError("the builder answered for \(results.count) of \(jobs.count) layers")
         }
+        let chains = Dictionary(uniqueKeysWithValues: zip(stack.map(\.diffID), stack.chainsBelow))
         for (slot, result) in zip(ordered, results) {
             // Where one is, look at all: whoever mends them mends them at once.
             if result.diffID != slot.layer.diffID, let rotten = discardDamaged(ordered.map(\.layer.digest)) {
                 throw rotten
             }
             disks[slot.layer.diffID] = try slot.commit(
-                LayerCache.Unpacked(diffID: result.diffID, entries: result.entries, bytes: result.bytes))
+                LayerCache.Unpacked(result, over: chains[slot.layer.diffID]))
         }
         return disks
     }

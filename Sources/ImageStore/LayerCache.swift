@@ -22,12 +22,28 @@ public struct LayerCache: Sendable {
         public var entries: Int64
         /// Of file content.
         public var bytes: Int64
+        /// The layers below over which its directories are as an image shows them (`UnpackResult.Completeness`): their
+        /// chainID, or `any`; nil for none, or where it is not known.
+        public var completeOver: String?
 
-        public init(diffID: Digest, entries: Int64, bytes: Int64) {
-            self.diffID = diffID.description
-            self.entries = entries
-            self.bytes = bytes
+        /// - Parameter chain: of the layers below, in the image that it was unpacked for.
+        init(_ result: UnpackResult, over chain: String?) {
+            diffID = result.diffID.description
+            entries = result.entries
+            bytes = result.bytes
+            switch result.completeness {
+            case .anywhere: completeOver = "any"
+            case .here: completeOver = chain
+            case .nowhere: completeOver = nil
+            }
         }
+
+        func isComplete(over chain: String) -> Bool { completeOver == "any" || completeOver == chain }
+    }
+
+    public struct Finished: Sendable {
+        public let disk: LayerDisk
+        let unpacked: Unpacked
     }
 
     struct Sidecar: Codable, Equatable {
@@ -46,13 +62,13 @@ public struct LayerCache: Sendable {
     private func sidecar(_ diffID: Digest) -> String { "\(location.layers)/\(diffID.hex).json" }
 
     /// The finished disk, locked against removal; nil when it is missing, half made or damaged.
-    public func ready(_ diffID: Digest) -> LayerDisk? {
+    public func ready(_ diffID: Digest) -> Finished? {
         guard let bytes = try? Files.read(sidecar(diffID), limit: 1 << 20),
             let known = try? OCIJSON.decode(Sidecar.self, from: bytes), known.format == Self.format,
             known.unpacked.diffID == diffID.description, let disk = try? LayerDisk(path(diffID)),
             let proof = try? DiskProof(of: disk.path), proof == known.proof
         else { return nil }
-        return disk
+        return Finished(disk: disk, unpacked: known.unpacked)
     }
 
     /// What is wrong with a finished disk, all of its metadata read; nil when nothing is found.
@@ -84,7 +100,7 @@ public struct LayerCache: Sendable {
     }
 
     public enum Beginning {
-        case ready(LayerDisk)
+        case ready(Finished)
         case build(BuildSlot)
     }
 
@@ -151,7 +167,7 @@ public struct LayerCache: Sendable {
 
         /// Makes the filled disk the layer's, for good.
         /// - Throws: `ImageError` when the guest found another tar than the image promises; `SystemError`.
-        public func commit(_ unpacked: Unpacked) throws -> LayerDisk {
+        public func commit(_ unpacked: Unpacked) throws -> Finished {
             guard unpacked.diffID == layer.diffID.description else {
                 throw ImageError(
                     "layer \(layer.digest) unpacks to \(unpacked.diffID) where its image promises \(layer.diffID); the image "
@@ -182,7 +198,7 @@ public struct LayerCache: Sendable {
             finished = true
             let disk = try LayerDisk(image)
             lock.release()
-            return disk
+            return Finished(disk: disk, unpacked: unpacked)
         }
     }
 

@@ -19,10 +19,13 @@ public struct RootfsImage: Sendable {
     /// As mount(2) names it, e.g. `ext4`.
     public var filesystem: String
     public var readOnly: Bool
+    /// Of a layer: whether its directories are already what the layers below it here make them.
+    public var isComplete: Bool
 
-    public init(path: String, filesystem: String, readOnly: Bool) {
+    public init(path: String, filesystem: String, readOnly: Bool, isComplete: Bool) {
         self.path = path
         self.filesystem = filesystem
         self.readOnly = readOnly
+        self.isComplete = isComplete
     }
 }

@@ -8,11 +8,14 @@ public struct LayerToUnpack: Sendable {
     public var blobPath: String
     public var blobSizeInBytes: UInt64
     public var diskPath: String
+    /// The disks of the layers below, lowest first: finished ones, or of layers that are unpacked before this one.
+    public var disksBelow: [String]
 
-    public init(blobPath: String, blobSizeInBytes: UInt64, diskPath: String) {
+    public init(blobPath: String, blobSizeInBytes: UInt64, diskPath: String, disksBelow: [String]) {
         self.blobPath = blobPath
         self.blobSizeInBytes = blobSizeInBytes
         self.diskPath = diskPath
+        self.disksBelow = disksBelow
     }
 }
 
@@ -21,9 +24,16 @@ extension Sandbox {
     /// has unmounted every disk before its answer arrives.
     public func unpack(_ layers: [LayerToUnpack]) throws -> [UnpackLayerResponse] {
         var disks: [Hypervisor.Disk] = []
+        var serials: [String: String] = [:]
         for (index, layer) in layers.enumerated() {
+            serials[layer.diskPath] = "layer-\(index)"
             disks.append(Hypervisor.Disk(path: layer.blobPath, readOnly: true, serial: "blob-\(index)"))
             disks.append(Hypervisor.Disk(path: layer.diskPath, readOnly: false, serial: "layer-\(index)"))
+        }
+        for path in layers.flatMap(\.disksBelow) where serials[path] == nil {
+            let serial = "below-\(serials.count)"
+            serials[path] = serial
+            disks.append(Hypervisor.Disk(path: path, readOnly: true, serial: serial))
         }
         try boot(disks: disks)
         defer { stop() }
@@ -33,6 +43,7 @@ extension Sandbox {
             request.blobDisk = "blob-\(index)"
             request.blobSizeInBytes = layer.blobSizeInBytes
             request.targetDisk = "layer-\(index)"
+            request.disksBelow = layer.disksBelow.compactMap { serials[$0] }
             do {
                 return try timings.measure("unpack layer \(index + 1)") {
                     try guest.client.call(Agent.unpackLayer, request)

@@ -65,6 +65,7 @@ extension Sandbox {
             var part = AgentAPI.Disk()
             part.serial = disk.serial
             part.filesystem = image.filesystem
+            part.isComplete = image.isComplete
             if image.readOnly {
                 request.rootfs.layers.append(part)
             } else if request.rootfs.writable == nil {

@@ -10,7 +10,9 @@ import Testing
     /// Writes the blob's size into the disk, and says what it is told to.
     struct FakeBuilder: LayerBuilder {
         let built = Guarded<[String]>([])
+        let below = Guarded<[[String]?]>([])
         var answer: @Sendable (UnpackJob) throws -> Digest = { $0.expectedDiffID }
+        var completeness = UnpackResult.Completeness.anywhere
 
         func unpack(_ jobs: [UnpackJob]) throws -> [UnpackResult] {
             try jobs.map { job in
@@ -18,7 +20,8 @@ import Testing
                 let file = try FileDescriptor.open(job.diskPath, O_WRONLY)
                 #expect(pwrite(file.raw, "content", 7, 1 << 20) == 7)
                 built.withLock { $0.append(job.diskPath) }
-                return UnpackResult(diffID: try answer(job), entries: 1, bytes: 3)
+                below.withLock { $0.append(job.disksBelow) }
+                return UnpackResult(diffID: try answer(job), entries: 1, bytes: 3, completeness: completeness)
             }
         }
 
@@ -39,19 +42,19 @@ import Testing
     @Test func eachLayerIsBuiltOnce() throws {
         let builder = FakeBuilder()
         let disks = try store.ensureLayers(image, builder: builder)
-        #expect(disks.map(\.path) == image.layers.map { "\(store.location.layers)/\($0.diffID.hex).img" })
+        #expect(disks.map(\.disk.path) == image.layers.map { "\(store.location.layers)/\($0.diffID.hex).img" })
         #expect(builder.count == 2)
-        #expect(try store.ensureLayers(image, builder: builder).map(\.path) == disks.map(\.path))
+        #expect(try store.ensureLayers(image, builder: builder).map(\.disk.path) == disks.map(\.disk.path))
         #expect(builder.count == 2)
         var info = stat()
-        #expect(stat(disks[0].path, &info) == 0)
+        #expect(stat(disks[0].disk.path, &info) == 0)
         #expect(info.st_mode & 0o777 == 0o444)
     }
 
     @Test(arguments: ["truncated", "overwritten", "no proof", "proof of another", "gone", "half made"])
     func damagedDisksAreBuiltAnew(_ damage: String) throws {
         let builder = FakeBuilder()
-        let path = try store.ensureLayers(image, builder: builder)[0].path
+        let path = try store.ensureLayers(image, builder: builder)[0].disk.path
         let proof = String(path.dropLast(4)) + ".json"
         switch damage {
         case "truncated":
@@ -63,16 +66,16 @@ import Testing
             #expect(pwrite(file.raw, "rot", 3, 1 << 20) == 3)
         case "no proof": unlink(proof)
         case "proof of another":
-            let other = String(try store.ensureLayers(image, builder: builder)[1].path.dropLast(4)) + ".json"
+            let other = String(try store.ensureLayers(image, builder: builder)[1].disk.path.dropLast(4)) + ".json"
             try Files.write(proof, try Files.read(other))
         case "gone": unlink(path)
         default:
             unlink(proof)
             #expect(rename(path, String(path.dropLast(4)) + ".building") == 0)
         }
-        #expect(try store.ensureLayers(image, builder: builder)[0].path == path)
+        #expect(try store.ensureLayers(image, builder: builder)[0].disk.path == path)
         #expect(builder.count == 3)
-        #expect(try store.ensureLayers(image, builder: builder)[0].path == path)
+        #expect(try store.ensureLayers(image, builder: builder)[0].disk.path == path)
         #expect(builder.count == 3)
     }
 
@@ -82,9 +85,47 @@ import Testing
         try store.load(from: try workspace.write("twice.tar", tar(twice.layout)))
         let image = try store.resolve("twice")
         #expect(image.layers.count == 3)
-        let names = try store.ensureLayers(image, builder: FakeBuilder()).map(\.path)
+        let names = try store.ensureLayers(image, builder: FakeBuilder()).map(\.disk.path)
         let cache = LayerCache(store.location)
         #expect(names == [1, 0].map { cache.path(image.layers[$0].diffID) })
+    }
+
+    /// The upper of two layers is complete in the image it was unpacked for, and in another one that has another layer below
+    /// it only if it does not care.
+    @Test(arguments: [
+        (UnpackResult.Completeness.anywhere, [true, true]), (.here, [true, false]), (.nowhere, [false, false]),
+    ])
+    func layersAreCompleteOver(_ completeness: UnpackResult.Completeness, _ expected: [Bool]) throws {
+        var other = ImageFixture(name: "docker.io/library/other:latest")
+        other.layers[0] = tar([Piece(name: "c")])
+        try store.load(from: try workspace.write("other.tar", tar(other.layout)))
+        let second = try store.resolve("other")
+        #expect(second.layers[1] == image.layers[1])
+
+        let builder = FakeBuilder(completeness: completeness)
+        let first = try store.ensureLayers(image, builder: builder)
+        #expect(builder.below.withLock { $0 } == [[], [builder.built.withLock { $0[0] }]])
+        let uppers = [first[1], try store.ensureLayers(second, builder: builder)[1]]
+        #expect(uppers.map(\.isComplete) == expected)
+        // From what is remembered, too.
+        #expect(try store.ensureLayers(image, builder: builder)[1].isComplete == expected[0])
+        #expect(builder.count == 3)
+    }
+
+    @Test func aLayerUnpackedLaterKnowsTheDisksBelow() throws {
+        let builder = FakeBuilder(completeness: .here)
+        let disks = try store.ensureLayers(image, builder: builder)
+        unlink(String(disks[1].disk.path.dropLast(4)) + ".json")
+        #expect(try store.ensureLayers(image, builder: builder)[1].isComplete)
+        #expect(builder.below.withLock { $0.last } == [disks[0].disk.path])
+    }
+
+    @Test func aChainIsAsTheImageSpecificationHasIt() {
+        let layers = image.layers + image.layers
+        #expect(layers.stacked == image.layers)
+        let (first, second) = (image.layers[0].diffID.description, image.layers[1].diffID.description)
+        let both = Digest.of([UInt8]("\(first) \(second)".utf8)).description
+        #expect((image.layers + [image.layers[0]]).chainsBelow == ["", first, both])
     }
 
     @Test func aLayerThatIsNotWhatTheImagePromises() throws {
@@ -109,7 +150,7 @@ import Testing
         let (store, image) = (store, image)
         for _ in 0..<8 {
             Thread.start("builder") {
-                let paths = try? store.ensureLayers(image, builder: builder).map(\.path)
+                let paths = try? store.ensureLayers(image, builder: builder).map(\.disk.path)
                 results.withLock { $0.append(paths) }
             }
         }
@@ -143,7 +184,7 @@ import Testing
     @Test func removingAnImageTakesItsDisksUnlessTheyAreUsed() throws {
         let builder = FakeBuilder()
         var disks = try store.ensureLayers(image, builder: builder)
-        let used = disks[1]
+        let used = disks[1].disk
         disks = []
         #expect(try store.remove("fixture") == ["docker.io/library/fixture:latest"])
         #expect(try Files.list(store.location.blobs).isEmpty)

@@ -94,7 +94,7 @@ import Testing
         pruned = try store.prune { _ in true }
         #expect(pruned.removed.isEmpty)
         #expect(try store.usage().map(\.used) == [1, 2, 0])
-        disks[0].withUse()
+        disks[0].disk.withUse()
     }
 
     @Test func usageCountsWhatIsThere() throws {
@@ -155,7 +155,7 @@ import Testing
     @Test(arguments: ["cut", "touched", "rotten"])
     func aDamagedDiskIsFoundAndRemoved(_ damage: String) throws {
         let image = try store.resolve("fixture")
-        let path = try store.ensureLayers(image, builder: LayerCacheTests.FakeBuilder())[0].path
+        let path = try store.ensureLayers(image, builder: LayerCacheTests.FakeBuilder())[0].disk.path
         #expect(try store.verify().isWhole)
         switch damage {
         case "cut":
@@ -176,13 +176,13 @@ import Testing
                 let file = try FileDescriptor.open(job.diskPath, O_WRONLY)
                 let bytes = [UInt8](repeating: 7, count: 4 << 20)
                 #expect(pwrite(file.raw, bytes, bytes.count, 100 << 20) == bytes.count)
-                return UnpackResult(diffID: job.expectedDiffID, entries: 1, bytes: 1)
+                return UnpackResult(diffID: job.expectedDiffID, entries: 1, bytes: 1, completeness: .anywhere)
             }
         }
     }
 
     @Test func rotThatNoStartSeesIsFound() throws {
-        let path = try store.ensureLayers(try store.resolve("fixture"), builder: LargeBuilder())[0].path
+        let path = try store.ensureLayers(try store.resolve("fixture"), builder: LargeBuilder())[0].disk.path
         #expect(try store.verify().isWhole)
         let proof = try DiskProof(of: path)
         try rot(path, at: off_t((100 << 20) + 100 * 4096 + 5))

@@ -46,8 +46,11 @@ extension RunCommand {
 
         var request = ContainerRun(
             configuration: try OCIJSON.encode(spec),
-            rootfs: layers.map { Mount(type: "ext4", source: $0.path, options: ["ro"]) }
-                + [Mount(type: "ext4", source: disk, options: ["rw"])])
+            rootfs: layers.map { layer in
+                Mount(
+                    type: "ext4", source: layer.disk.path,
+                    options: layer.isComplete ? ["ro", SandboxAPI.completeLayer] : ["ro"])
+            } + [Mount(type: "ext4", source: disk, options: ["rw"])])
         request.options = options
         request.options.vcpus = max(options.vcpus, Self.vcpus(forDisks: request.rootfs.count))
         request.terminal = terminal
@@ -106,7 +109,7 @@ extension RunCommand {
     /// The image's disks. Layers that it has lost come from its registry once more, unless `--pull` says never.
     private func layers(
         of image: StoredImage, _ store: ImageStore, _ builder: SandboxLayerBuilder
-    ) throws -> [LayerDisk] {
+    ) throws -> [ImageLayer] {
         do { return try store.ensureLayers(image, builder: builder) } catch {
             let isRestored =
                 pull != .never

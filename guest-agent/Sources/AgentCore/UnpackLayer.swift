@@ -8,7 +8,7 @@ import TTRPC
 extension AgentProcess {
     /// Unpacks one layer from its disk onto an empty one. The answer comes when the target is unmounted, hence complete.
     func unpack(_ request: UnpackLayerRequest) throws -> UnpackLayerResponse {
-        let devices = try disks.devices([request.blobDisk, request.targetDisk])
+        let devices = try disks.devices([request.blobDisk, request.targetDisk] + request.disksBelow)
         let blob = try FileDescriptor.open(devices[request.blobDisk] ?? "", O_RDONLY)
         var target = Disk()
         target.serial = request.targetDisk
@@ -17,6 +17,9 @@ extension AgentProcess {
         do {
             let directory = try FileDescriptor.open(path, O_RDONLY | ca_o_directory)
             layer = try unpackLayer(blob: blob.raw, sizeInBytes: request.blobSizeInBytes, into: directory.raw)
+            if layer.impliedDirectories > 0, !request.disksBelow.isEmpty {
+                try complete(path, over: request.disksBelow, devices)
+            }
         } catch {
             Disks.unmount(path)
             guard let error = error as? LayerUnpackError else { throw error }
@@ -27,7 +30,21 @@ extension AgentProcess {
         response.diffID = layer.diffID
         response.entries = layer.entries
         response.contentInBytes = layer.contentInBytes
+        response.impliedDirectories = layer.impliedDirectories
         return response
+    }
+
+    private func complete(_ layer: String, over serials: [String], _ devices: [String: String]) throws(SystemError) {
+        var below: [String] = []
+        var mounted: [String] = []
+        defer { for serial in mounted { disks.releaseShared(serial) } }
+        for serial in serials {
+            var disk = Disk()
+            disk.serial = serial
+            below.append(try disks.mountShared(disk, device: devices[serial] ?? ""))
+            mounted.append(serial)
+        }
+        try ImplicitDirectories.complete(layer: layer, over: below)
     }
 
     private static func sizeInMebibytes(_ device: String) -> Int {

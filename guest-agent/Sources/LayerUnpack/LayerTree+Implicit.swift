@@ -3,15 +3,18 @@ import Glibc
 
 /// Directories that a layer has only because something lies in them. An archive that holds `a/b` and does not name `a`
 /// says nothing of `a`: its owner, mode and times are those of the layer below. The kernel's overlay takes them from the
-/// uppermost layer that has the directory, so such directories are marked, and who builds the overlay gives them what the
-/// layers below say (`ImplicitDirectory.mark`).
+/// uppermost layer that has the directory, so such directories are marked, and whoever knows the layers below gives them
+/// what those say (`ImplicitDirectory.mark`): when the layer is unpacked, or when an overlay is built of it.
 public enum ImplicitDirectory {
-    /// An extended attribute: `implied` on such a directory; `holds` on directories that the layer does name, from its
-    /// root down to such a one, so that they are found without a search. Below `trusted.overlay.`, which no archive can
-    /// set and the overlay does not show.
+    /// An extended attribute: `implied` on such a directory, `completed` once it has what the layers say that were below
+    /// when it was unpacked; `holds` on directories that the layer does name, from its root down to such a one, so that
+    /// they are found without a search. Below `trusted.overlay.`, which no archive can set and the overlay does not show.
     public static let mark = "trusted.overlay.cloister.implicit"
     public static let implied = UInt8(ascii: "i")
+    public static let completed = UInt8(ascii: "c")
     public static let holds = UInt8(ascii: "h")
+    /// Of a directory that no layer names.
+    public static let mode: mode_t = 0o755
 }
 
 extension LayerTree {
@@ -30,6 +33,7 @@ extension LayerTree {
         for (inode, place) in implicit where try mark(place, ImplicitDirectory.implied, inode: inode) {
             marked.insert(place)
         }
+        impliedDirectories = UInt64(marked.count)
         for place in marked {
             for count in (0..<place.count).reversed() {
                 let above = Array(place[..<count])

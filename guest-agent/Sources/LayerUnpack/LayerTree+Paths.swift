@@ -70,10 +70,10 @@ extension LayerTree {
     }
 
     private func makeDirectory(_ name: [CChar], in directory: Int32, _ path: EntryPath) throws(LayerUnpackError) {
-        try check("mkdir", path) { mkdirat(directory, name, 0o755) }
+        try check("mkdir", path) { mkdirat(directory, name, ImplicitDirectory.mode) }
         try check("fchownat", path) { fchownat(directory, name, 0, 0, AT_SYMLINK_NOFOLLOW) }
         // Whatever the umask, and without a set-group-id bit of the directory above.
-        try check("fchmodat", path) { fchmodat(directory, name, 0o755, 0) }
+        try check("fchmodat", path) { fchmodat(directory, name, ImplicitDirectory.mode, 0) }
     }
 
     /// Runs a call that makes the entry; where something of that name is in the way, removes that and runs it again.

@@ -9,6 +9,8 @@ import System
 final class LayerTree {
     let root: Int32
     private(set) var contentInBytes: UInt64 = 0
+    /// Of the finished tree.
+    var impliedDirectories: UInt64 = 0
 
     /// The directory of the last entry: archives are in order, so most entries need no look-up.
     var parentFD: Int32 = -1

@@ -9,6 +9,8 @@ public struct UnpackedLayer: Equatable, Sendable {
     public var entries: UInt64 = 0
     /// Bytes of file content written.
     public var contentInBytes: UInt64 = 0
+    /// Directories that the archive has only for what lies in them (`ImplicitDirectory`).
+    public var impliedDirectories: UInt64 = 0
 }
 
 /// Unpacks one image layer (image-spec layer.md) into an empty directory, as an overlay's layer: whiteouts become
@@ -42,6 +44,7 @@ public func unpackLayer(
     }
     try tree.finish()
     result.contentInBytes = tree.contentInBytes
+    result.impliedDirectories = tree.impliedDirectories
     result.diffID = try stream.finish()
     return result
 }

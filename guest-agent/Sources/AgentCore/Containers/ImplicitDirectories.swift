@@ -4,8 +4,9 @@ import LayerUnpack
 import System
 
 /// Gives directories that a layer has only for what lies in them (`ImplicitDirectory`) the owner, mode, times and extended
-/// attributes that the layers below have for them, by changing the mounted overlay. Costs one getxattr(2) a layer where
-/// there are none, as in images that container engines build: their layers name the parents of what they hold.
+/// attributes that the layers below have for them: on the layer's own disk when it is unpacked, where the layers below are
+/// there already; else in the overlay, each time it is mounted. The first is for the layers that were below then. A layer
+/// that has got others below it since, in another image, goes the second way there.
 ///
 /// Layers are hostile: every path is walked name by name, through no link.
 struct ImplicitDirectories {
@@ -16,42 +17,90 @@ struct ImplicitDirectories {
     private static let directory = ca_o_directory | ca_o_nofollow
 
     /// - Parameter lowestFirst: the layers' mount points.
-    init(lowestFirst paths: [String]) throws(SystemError) {
+    private init(lowestFirst paths: [String]) throws(SystemError) {
         var layers: [FileDescriptor] = []
         for path in paths { layers.append(try FileDescriptor.open(path, O_RDONLY | ca_o_directory)) }
         self.layers = layers
     }
 
-    /// - Parameter merged: where the overlay of the layers is mounted.
+    /// Completes a mounted overlay by changing it. Costs one getxattr(2) a layer where there is nothing to do.
+    /// - Parameters:
+    ///   - lowestFirst: the layers' mount points.
+    ///   - completeLayers: those of them that are as they should be over those below.
     /// - Throws: `SystemError`, for want of space above all.
-    func complete(_ merged: String) throws(SystemError) {
+    static func complete(
+        overlay: String, lowestFirst paths: [String], completeLayers: Set<String>
+    ) throws(SystemError) {
         // In the lowest layer there is nothing below to take anything from.
-        var paths: Set<Path> = []
-        for layer in layers.dropFirst() where Self.mark(layer) != nil { Self.collect(layer, into: &paths) }
-        if paths.isEmpty { return }
-        let root = try FileDescriptor.open(merged, O_RDONLY | ca_o_directory)
-        // Parents first, so that what is above is settled; the order does not matter otherwise.
-        for path in paths.sorted(by: { $0.count < $1.count }) {
-            guard let source = source(of: path), let target = Self.walk(root, path)?.last else { continue }
-            try Self.copyMetadata(from: source, to: target)
+        if paths.dropFirst().allSatisfy(completeLayers.contains) { return }
+        let directories = try ImplicitDirectories(lowestFirst: paths)
+        var wanted: Set<Path> = []
+        for (path, layer) in zip(paths, directories.layers).dropFirst() where !completeLayers.contains(path) {
+            collect(layer, into: &wanted)
+        }
+        if wanted.isEmpty { return }
+        try directories.complete(wanted, in: try FileDescriptor.open(overlay, O_RDONLY | ca_o_directory))
+    }
+
+    /// Completes a layer by changing it.
+    /// - Parameters:
+    ///   - layer: where it is mounted, writable.
+    ///   - below: the mount points of the layers below it, lowest first.
+    static func complete(layer: String, over below: [String]) throws(SystemError) {
+        let directories = try ImplicitDirectories(lowestFirst: below + [layer])
+        guard let root = directories.layers.last else { return }
+        var wanted: Set<Path> = []
+        collect(root, into: &wanted)
+        for target in try directories.complete(wanted, in: root) {
+            var completed = ImplicitDirectory.completed
+            try syscall("fsetxattr") { fsetxattr(target.raw, ImplicitDirectory.mark, &completed, 1, 0) }
         }
     }
 
-    /// The directory of the uppermost layer that names it, if an upper layer has it unnamed and nothing between hides it.
-    private func source(of path: Path) -> FileDescriptor? {
-        var isImplied = false
-        for layer in layers.reversed() {
-            guard let way = Self.walk(layer, path) else {
-                // Something that is no directory, a whiteout for example: what is below it is not seen.
-                return nil
+    /// - Returns: the directories that were changed.
+    @discardableResult
+    private func complete(_ paths: Set<Path>, in root: FileDescriptor) throws(SystemError) -> [FileDescriptor] {
+        var changed: [FileDescriptor] = []
+        // Parents first, so that what is above is settled; the order does not matter otherwise.
+        for path in paths.sorted(by: { $0.count < $1.count }) {
+            let source: FileDescriptor?
+            switch origin(of: path) {
+            case .itself: continue
+            case .nothing: source = nil
+            case .directory(let named): source = named
             }
-            if way.count == path.count + 1, let found = way.last {
-                if Self.mark(found) != ImplicitDirectory.implied { return isImplied ? found : nil }
-                isImplied = true
-            }
-            if way.contains(where: Self.isOpaque) { return nil }
+            guard let target = Self.walk(root, path)?.last else { continue }
+            try Self.copyMetadata(from: source, to: target)
+            changed.append(target)
         }
-        return nil
+        return changed
+    }
+
+    /// Where a directory's owner, mode, times and extended attributes come from.
+    private enum Origin {
+        /// It has them, or is not to be seen.
+        case itself
+        /// No layer names it, and it has what it got when it was unpacked over others.
+        case nothing
+        /// The uppermost that names it, with one above that does not, and nothing between that hides it.
+        case directory(FileDescriptor)
+    }
+
+    private func origin(of path: Path) -> Origin {
+        var uppermost: UInt8?
+        for layer in layers.reversed() {
+            // Something that is no directory, a whiteout for example: what is below it is not seen.
+            guard let way = Self.walk(layer, path) else { break }
+            if way.count == path.count + 1, let found = way.last {
+                let mark = Self.mark(found)
+                guard mark == ImplicitDirectory.implied || mark == ImplicitDirectory.completed else {
+                    return uppermost == nil ? .itself : .directory(found)
+                }
+                uppermost = uppermost ?? mark
+            }
+            if way.contains(where: Self.isOpaque) { break }
+        }
+        return uppermost == ImplicitDirectory.completed ? .nothing : .itself
     }
 
     /// The directories from `root` along the path as far as they are there, nil when the way is barred.
@@ -69,9 +118,10 @@ struct ImplicitDirectories {
 
     /// Adds the paths of a layer's marked directories, not deeper than a path can be long.
     private static func collect(_ layer: FileDescriptor, into paths: inout Set<Path>) {
+        if mark(layer) == nil { return }
         var left: [(directory: FileDescriptor, path: Path)] = [(layer, [])]
         while let (directory, path) = left.popLast() {
-            if mark(directory) == ImplicitDirectory.implied { paths.insert(path) }
+            if mark(directory) != ImplicitDirectory.holds { paths.insert(path) }
             for name in subdirectories(of: directory) {
                 let fd = ca_openat(directory.raw, name + [0], O_RDONLY | Self.directory, 0)
                 guard fd >= 0 else { continue }
@@ -111,21 +161,34 @@ struct ImplicitDirectories {
         return fgetxattr(file.raw, name, &value, 1) == 1 ? value : nil
     }
 
-    private static func copyMetadata(from source: FileDescriptor, to target: FileDescriptor) throws(SystemError) {
-        let (from, to) = (source.raw, target.raw)
+    /// - Parameter source: nil for what a directory has that no layer names.
+    private static func copyMetadata(from source: FileDescriptor?, to target: FileDescriptor) throws(SystemError) {
+        let to = target.raw
+        for name in try attributes(of: target) { try syscall("fremovexattr") { fremovexattr(to, name) } }
+        guard let from = source?.raw, let source else {
+            try syscall("fchown") { fchown(to, 0, 0) }
+            try syscall("fchmod") { fchmod(to, ImplicitDirectory.mode) }
+            return
+        }
         var info = stat()
         try syscall("fstat") { fstat(from, &info) }
         try syscall("fchown") { fchown(to, info.st_uid, info.st_gid) }
         try syscall("fchmod") { fchmod(to, info.st_mode & 0o7777) }
-        var list = [CChar](repeating: 0, count: 1 << 16)
-        let length = try syscall("flistxattr") { flistxattr(from, &list, list.count) }
-        for name in list[..<length].split(separator: 0).map({ Array($0) + [0] }) {
-            if name.starts(with: "trusted.overlay.".utf8.map { CChar(bitPattern: $0) }) { continue }
+        for name in try attributes(of: source) {
             var value = [UInt8](repeating: 0, count: 1 << 16)
             let size = try syscall("fgetxattr") { fgetxattr(from, name, &value, value.count) }
             try syscall("fsetxattr") { fsetxattr(to, name, value, size, 0) }
         }
         let times = [info.st_atim, info.st_mtim]
         try syscall("futimens") { futimens(to, times) }
+    }
+
+    /// The names of extended attributes, each ending in NUL, without those that speak to the overlay.
+    private static func attributes(of file: FileDescriptor) throws(SystemError) -> [[CChar]] {
+        let fd = file.raw
+        var list = [CChar](repeating: 0, count: 1 << 16)
+        let length = try syscall("flistxattr") { flistxattr(fd, &list, list.count) }
+        let overlay = "trusted.overlay.".utf8.map { CChar(bitPattern: $0) }
+        return list[..<length].split(separator: 0).map { Array($0) + [0] }.filter { !$0.starts(with: overlay) }
     }
 }

@@ -53,7 +53,8 @@ final class RootfsMount: Sendable {
         let path = path
         try syscall("mount", "the overlay of \(lower.count) layers") { mount("overlay", path, "overlay", 0, options) }
         state.withLock { $0.isMounted = true }
-        try ImplicitDirectories(lowestFirst: lower).complete(path)
+        let complete = zip(rootfs.layers, lower).filter { $0.0.isComplete }.map(\.1)
+        try ImplicitDirectories.complete(overlay: path, lowestFirst: lower, completeLayers: Set(complete))
     }
 
     private func bindShared(_ name: String) throws {
