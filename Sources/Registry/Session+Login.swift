@@ -5,6 +5,6 @@ extension Session {
     /// - Throws: `RegistryError` when it does not, or cannot be asked.
     public func check(_ credentials: Credentials) throws {
         let asked = Session(registry.with(credentials), client)
-        _ = try asked.persist(registry.own, Call(path: "/", isLogin: true, what: "login")) { _, _, _ in }
+        try asked.persist(registry.own, Call(path: "/", isLogin: true, what: "login"))
     }
 }

@@ -46,9 +46,13 @@ extension Session {
 
     /// An answer's whole body. - Parameter limit: in bytes.
     func whole(_ endpoint: Endpoint, _ call: Call, limit: Int) throws -> (head: HTTPHead, bytes: [UInt8]) {
+        try retrying { try wholeAtOnce(endpoint, call, limit: limit) }
+    }
+
+    /// `whole` in one attempt.
+    func wholeAtOnce(_ endpoint: Endpoint, _ call: Call, limit: Int) throws -> (head: HTTPHead, bytes: [UInt8]) {
         var bytes: [UInt8] = []
-        let head = try persist(endpoint, call) { head, more, isFirst in
-            if isFirst { bytes = [] }
+        let head = try ask(endpoint, call) { head, more in
             let announced = head.first("content-length").flatMap { Int64($0) } ?? 0
             guard announced <= limit, bytes.count + more.count <= limit else {
                 throw RegistryError(

@@ -20,7 +20,7 @@ extension Session {
                 repository: repository,
                 what: "\(digest) of \(registry.domain)/\(repository)")
             do {
-                _ = try persist(endpoint, call) { _, _, _ in }
+                try persist(endpoint, call)
                 return true
             } catch let error as RegistryError where error.kind == .notFound { return false }
         }
@@ -55,8 +55,7 @@ extension Session {
             endpoint,
             Call(
                 method: "POST", path: "/\(repository)/blobs/uploads/", body: .bytes([]), scope: scope(repository),
-                repository: repository, what: what)
-        ) { _, _, _ in }
+                repository: repository, what: what))
         let root = registry.known(endpoint).root + "/"
         guard let location = place.first("location"),
             let url = URL(string: location, relativeTo: URL(string: root))?.absoluteString,
@@ -82,8 +81,7 @@ extension Session {
                     method: "PUT", path: "/\(repository)/manifests/\(reference)",
                     headers: [("Content-Type", mediaType)],
                     body: .bytes(bytes), scope: scope(repository), repository: repository,
-                    what: "to take image \(registry.domain)/\(repository):\(reference)")
-            ) { _, _, _ in }
+                    what: "to take image \(registry.domain)/\(repository):\(reference)"))
         }
     }
 }

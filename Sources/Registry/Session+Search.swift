@@ -62,23 +62,13 @@ extension Session {
         var endpoint = registry.own
         let root = endpoint.root
         endpoint.root = (root.hasSuffix("/v2") ? String(root.dropLast("/v2".count)) : root) + "/v1"
-        let what = "repositories like \"\(term.printable)\""
-        var bytes: [UInt8] = []
-        _ = try ask(
-            endpoint,
-            Call(
-                path: "/search?q=\(Self.escape(term))&n=\(min(limit, Self.page))",
-                headers: [("Accept", "application/json")], what: what)
-        ) { _, more in
-            guard bytes.count + more.count <= Self.longestPageInBytes else {
-                throw RegistryError(
-                    .invalid, "\(endpoint.authority) answers with more than there can be when asked for \(what)")
-            }
-            bytes += more
-        }
-        guard let found = (try? OCIJSON.decode(Answer.self, from: bytes))?.results else {
+        let call = Call(
+            path: "/search?q=\(Self.escape(term))&n=\(min(limit, Self.page))",
+            headers: [("Accept", "application/json")], what: "repositories like \"\(term.printable)\"")
+        let answer = try wholeAtOnce(endpoint, call, limit: Self.longestPageInBytes).bytes
+        guard let found = (try? OCIJSON.decode(Answer.self, from: answer))?.results else {
             throw RegistryError(
-                .invalid, "\(endpoint.authority) does not answer the search for \(what) as Docker Hub would")
+                .invalid, "\(endpoint.authority) does not answer the search for \(call.what) as Docker Hub would")
         }
         return found
     }

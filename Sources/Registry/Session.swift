@@ -76,19 +76,10 @@ public final class Session {
         }
     }
 
-    /// `ask`, again after a pause while that may help. For calls that may be repeated.
-    /// - Parameter sink: is told as well whether these are the first bytes of an answer, before which all others are void.
-    func persist(
-        _ endpoint: Endpoint, _ call: Call,
-        sink: @escaping (HTTPHead, UnsafeRawBufferPointer, _ isFirst: Bool) throws -> Void
-    ) throws -> HTTPHead {
-        try retrying {
-            var isFirst = true
-            return try ask(endpoint, call) {
-                try sink($0, $1, isFirst)
-                isFirst = false
-            }
-        }
+    /// `ask`, again after a pause while that may help, without the answer's body. For calls that may be repeated.
+    @discardableResult
+    func persist(_ endpoint: Endpoint, _ call: Call) throws -> HTTPHead {
+        try retrying { try ask(endpoint, call) { _, _ in } }
     }
 
     /// Does something again, after a pause, while that may help.
