@@ -22,10 +22,10 @@ counter = itertools.count(1)
 
 
 def until(condition, what, seconds=30):
-    """Waits for what no event tells of."""
+    """Waits for what no event tells of. `what` is that in words, or something that says it when it did not come."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        assert time.monotonic() < deadline, f"{what() if callable(what) else what}: not within {seconds} s"
         time.sleep(0.03)
     return value
 
@@ -135,8 +135,9 @@ class Container:
         return self.status.state
 
     def wait(self, seconds=60):
-        """Waits for its end; returns the exit code."""
+        """Waits for its end, and that of its log, which containerd finishes by the way; returns the exit code."""
         until(lambda: self.state == EXITED, f"the end of {self.config['command']}", seconds)
+        until(lambda: not self.pod.cri.daemon.has_open(self.log_file), f"the end of {self.log}", seconds)
         return self.status.exit_code
 
     def exec_sync(self, *command, timeout=60, check=0):
@@ -161,11 +162,15 @@ class Container:
         return Session(self.runtime.Attach(
             container_id=self.id, stdin=stdin, stdout=True, stderr=not tty, tty=tty).url, stdin, tty)
 
+    @property
+    def log_file(self):
+        return pathlib.Path(self.pod.config["log_directory"]) / self.log
+
     def log_lines(self):
         """Pairs of stream and text, from the log as the kubelet reads it."""
-        path = pathlib.Path(self.pod.config["log_directory"]) / self.log
         lines = []
-        for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        # What follows the last line's end is being written.
+        for line in self.log_file.read_text(errors="replace").split("\n")[:-1] if self.log_file.exists() else []:
             _, stream, tag, text = line.split(" ", 3)
             lines.append((stream, tag, text))
         return lines

@@ -1,6 +1,7 @@
 """containerd, Debian's unless told otherwise, started on a root, state and socket of the tests' own, with the runtimes runc
 and cloister."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -136,6 +137,15 @@ class Containerd:
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         self.process.wait(30)
+
+    def has_open(self, path):
+        """Whether it has a file open."""
+        wanted = os.path.realpath(path)
+        for name in os.listdir(f"/proc/{self.process.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # Closed since it was listed.
+                if os.readlink(f"/proc/{self.process.pid}/fd/{name}") == wanted:
+                    return True
+        return False
 
     def service(self, name, namespace=None):
         """A gRPC service of this daemon. `namespace` is containerd's."""

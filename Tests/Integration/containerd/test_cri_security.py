@@ -108,7 +108,7 @@ def test_process_namespace(cri, mode):
         assert first.wait() == 137
     else:
         assert "/pause" not in seen and "sleep 4321" not in seen
-        assert second.sh("cat /proc/1/cmdline").startswith("sleep")
+        until(lambda: second.sh("cat /proc/1/cmdline").startswith("sleep"), "its own first process")
 
 
 def test_process_namespace_of_another_container(cri):
