@@ -10,6 +10,7 @@ import TTRPC
 final class SandboxService: Sendable {
     let options: ServeOptions
     private let current = Guarded<Sandbox?>(nil)
+    private let isEnding = Guarded(false)
     private let guardian: pid_t
 
     init(_ options: ServeOptions, guardian: pid_t) {
@@ -69,8 +70,13 @@ final class SandboxService: Sendable {
         return sandbox
     }
 
-    /// Ends the sandbox and this process. The guardian sees to what is left.
+    /// Ends the sandbox and this process. The guardian sees to what is left. The second who calls waits for the first.
     func end() -> Never {
+        let isFirst = isEnding.withLock { isEnding in
+            defer { isEnding = true }
+            return !isEnding
+        }
+        while !isFirst { pause() }
         // Nobody is to find a server that is about to go.
         unlink("\(options.stateDirectory)/task.sock")
         current.withLock { $0 }?.stop()

@@ -49,7 +49,7 @@ public enum Shim {
             var set = Guardian.endingSignals
             var number: Int32 = 0
             while sigwait(&set, &number) != 0 {}
-            service.end()
+            tasks.end()
         }
         if options.containerd?.sandbox.isEmpty == true, !ServerReadiness.waitUntilHeard() { service.end() }
         server.serve(listener)

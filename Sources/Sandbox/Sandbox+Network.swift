@@ -77,14 +77,13 @@ extension Sandbox {
         }
     }
 
-    /// Gives the namespace its interfaces back, for whoever keeps it. Idempotent.
+    /// Gives the namespace its interfaces back, for whoever keeps it. Idempotent; once it returns, that is done.
     func releaseNetwork() {
-        let link = network.withLock { link in
-            defer { link = PodLink(phase: .released) }
-            return link
+        network.withLock { link in
+            link.localConnections?.stop()
+            link.redirect?.remove()
+            link = PodLink(phase: .released)
         }
-        link.localConnections?.stop()
-        link.redirect?.remove()
     }
 
     /// Locally administered (IEEE 802, section 8.4), and of this guest alone: frames carry the interface's own address.

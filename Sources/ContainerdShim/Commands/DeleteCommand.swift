@@ -12,6 +12,8 @@ struct DeleteCommand {
     private let arguments: ShimArguments
     private let bundle: String
     private static let patience = Duration.seconds(15)
+    /// For a server that ends in order. containerd 1.6 gives this program five seconds.
+    private static let grace = Duration.seconds(2)
 
     init(_ arguments: ShimArguments) {
         self.arguments = arguments
@@ -45,10 +47,13 @@ struct DeleteCommand {
             base: base, containerd: arguments.address, namespace: arguments.namespace, group: group)
     }
 
-    /// Ends the sandbox: its server is killed, and the guardian sees to the rest.
+    /// Ends the sandbox. Its server is asked to end first, which it may be about already: containerd calls this after every
+    /// `Shutdown`. It alone gives back what is others', such as the network namespace's interfaces. One that does not end
+    /// is killed, and the guardian sees to the rest.
     private func end(_ directory: PodDirectory) throws(ShimError) {
         if directory.isInUse {
-            killServer(directory)
+            signalServer(directory, SIGTERM)
+            if !directory.waitUntilUnused(timeout: Self.grace) { signalServer(directory, SIGKILL) }
             guard directory.waitUntilUnused(timeout: Self.patience) else {
                 throw ShimError(
                     "processes of the sandbox at \(directory.path) do not end; kill those that hold its lock")
@@ -60,14 +65,14 @@ struct DeleteCommand {
     }
 
     /// The guardian's only child. Where the guardian is gone, its server has been asked to end by the kernel.
-    private func killServer(_ directory: PodDirectory) {
+    private func signalServer(_ directory: PodDirectory, _ signal: Int32) {
         guard let text = try? Files.readText(directory.guardian), let guardian = pid_t(text), guardian > 1,
             isOurs(guardian, directory),
             let children = try? Files.readText("/proc/\(guardian)/task/\(guardian)/children")
         else { return }
         for child in children.split(separator: " ") {
             guard let pid = pid_t(child), isOurs(pid, directory) else { continue }
-            kill(pid, SIGKILL)
+            kill(pid, signal)
         }
     }
 

@@ -12,7 +12,7 @@ import pytest
 
 from cri import until
 from ctrkit import Task
-from daemon import CNI
+from daemon import CNI, ROOT
 
 counter = itertools.count(1)
 
@@ -218,8 +218,23 @@ def test_the_namespace_is_as_before_afterwards(ctr, namespaces):
     for _ in range(2):
         assert ctr.sh("ping -c 1 10.91.1.1 >/dev/null && echo reached", flags=in_it(namespace)) == "reached\n"
 
-    until(lambda: state() == before, f"what was before: {before}")
+    until(lambda: state() == before, lambda: f"what was before: {before}; now it is {state()}")
     subprocess.run(["ip", "netns", "exec", namespace.name, "busybox", "ping", "-c", "1", "10.91.1.1"], check=True)
+
+
+def test_a_machine_that_containerd_ends_gives_the_namespace_back(ctr, daemon, namespaces, handler):
+    """As it does after every `Shutdown`, however far the server has come with ending by itself."""
+    if handler == "runc":
+        pytest.skip("its shim borrows nothing")
+    namespace = namespaces().add("bridge", bridge="testbr", isGateway=True)
+    disciplines = ["tc", "-n", namespace.name, "qdisc"]
+    before = subprocess.run(disciplines, check=True, capture_output=True).stdout
+    task = ctr.task("sleep 1000", flags=in_it(namespace))
+    assert subprocess.run(disciplines, check=True, capture_output=True).stdout != before
+    bundle = daemon.directory / "state" / "io.containerd.runtime.v2.task" / ctr.namespace / task.id
+    subprocess.run([ROOT / "bin" / "containerd-shim-cloister-v2", "-namespace", ctr.namespace, "-address", daemon.socket, "-id",
+                    task.id, "-bundle", bundle, "delete"], cwd=bundle, env=daemon.environment, check=True, capture_output=True)
+    assert subprocess.run(disciplines, check=True, capture_output=True).stdout == before
 
 
 def test_network_plugins_after_creation(ctr, daemon, namespaces):
