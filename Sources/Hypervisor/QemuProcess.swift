@@ -81,10 +81,13 @@ final class QemuProcess: Sendable {
             noteExecution()
             let known = state.withLock { $0.pid }
             reapOrphans(except: known)
-            if settled || known != nil && state.withLock({ $0.settled }) { return state.withLock { $0.handle } }
+            // Once QEMU runs, libvirt has asked its probes all there is to ask.
+            if settled || known != nil && state.withLock({ $0.settled || $0.executed != nil }) {
+                return state.withLock { $0.handle }
+            }
             if let handle = state.withLock({ $0.handle }) {
                 // Ended during the start: reap now, since libvirt waits for it to vanish before it reports the failure.
-                if handle.poll(timeoutInMilliseconds: state.withLock { $0.executed } == nil ? 1 : 5) { return handle }
+                if handle.poll(timeoutInMilliseconds: 1) { return handle }
             } else {
                 usleep(2000)
             }
