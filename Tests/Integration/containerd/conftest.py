@@ -13,7 +13,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-pytest.register_assert_rewrite("cri", "ctrkit", "leftovers", "spdy")
+pytest.register_assert_rewrite("cri", "ctrkit", "leftovers", "spdy", "streams")
 import compatibility  # noqa: E402
 import imagekit  # noqa: E402
 import leftovers  # noqa: E402

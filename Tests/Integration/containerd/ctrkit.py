@@ -13,6 +13,7 @@ import threading
 import time
 
 from imagekit import TOOLS
+from streams import Streams, converse, held
 
 RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 counter = itertools.count(1)
@@ -23,6 +24,7 @@ class Ctr:
         self.daemon, self.runtime, self.namespace = daemon, runtime, namespace
         self.tasks = daemon.service("containerd.services.tasks.v1.Tasks", namespace)
         self.containers = daemon.service("containerd.services.containers.v1.Containers", namespace)
+        self.snapshots = daemon.service("containerd.services.snapshots.v1.Snapshots", namespace)
         self.started, self.running = [], []
 
     def __call__(self, *words, **options):
@@ -37,17 +39,41 @@ class Ctr:
             "run", "--runtime", self.runtime, "--fifo-dir", self.daemon.directory / "fifo", *flags,
             *([image] if image else []), id, *command, namespace=self.namespace), id
 
-    def run(self, *command, flags=(), check=0, id=None, image=TOOLS, **options):
-        """`ctr run --rm` to its end; returns what subprocess.run does."""
+    def run(self, *command, flags=(), check=0, id=None, image=TOOLS, input=b"", is_held=False):
+        """`ctr run --rm` to its end; returns what subprocess.run does. A script, or what `is_held`, stays until its output has
+        been read, and its input has no end."""
+        if len(command) == 1:
+            command, is_held = held(*command), True
         words, id = self.words(*command, flags=["--rm", *flags], id=id, image=image)
-        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 90,
-                   "env": self.daemon.environment} | options
-        if "input" in options:
-            del options["stdin"]
-        result = subprocess.run(words, **options)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE if is_held else subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=self.daemon.environment)
+        try:
+            if is_held:
+                outputs = converse(process, input)
+            else:
+                outputs = process.communicate(timeout=90)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        result = subprocess.CompletedProcess(words, process.returncode, *outputs)
         if check is not None:
             assert result.returncode == check, (words, result.returncode, result.stdout, result.stderr)
         return result
+
+    def run_to_the_end(self, script):
+        """The exit code and the output of a container that does not wait for its reader."""
+        id = f"t{next(counter)}"
+        self("containers", "create", "--runtime", self.runtime, "--", TOOLS, id, "sh", "-c", script)
+        self.started.append(id)
+        container = self.containers.Get(id=id).container
+        mounts = self.snapshots.Mounts(snapshotter=container.snapshotter, key=container.snapshot_key).mounts
+        with Streams(self.daemon) as streams:
+            self.tasks.Create(container_id=id, rootfs=mounts, **streams.paths)
+            self.tasks.Start(container_id=id)
+            code = self.tasks.Wait(container_id=id).exit_status
+            self.tasks.Delete(container_id=id)
+            return code, *streams.outputs()
 
     def sh(self, script, **options):
         """The output of a script in a container of its own, as text."""
@@ -89,12 +115,34 @@ class Task:
         process = self.tasks.Get(container_id=self.id).process
         return process.DESCRIPTOR.fields_by_name["status"].enum_type.values_by_number[process.status].name
 
-    def exec(self, *command, check=0, flags=(), **options):
+    def ctr_exec(self, *command, check=0, **options):
+        """`ctr tasks exec`, which may lose output; see `streams`."""
         if len(command) == 1:
             command = ["sh", "-c", *command]
-        options = {"timeout": 120} | options
         return self.ctr("tasks", "exec", "--exec-id", f"e{next(counter)}", "--fifo-dir",
-                        self.ctr.daemon.directory / "fifo", *flags, self.id, *command, check=check, **options)
+                        self.ctr.daemon.directory / "fifo", self.id, *command, check=check, timeout=120, **options)
+
+    def exec(self, script, check=0, input=None, **process):
+        """What `ctr tasks exec` does, with all of the output; returns what subprocess.run does. `process` goes into the
+        specification."""
+        own = json.loads(self.ctr.containers.Get(id=self.id).container.spec.value)["process"]
+        spec = json.dumps(own | {"terminal": False, "args": ["sh", "-c", script]} | process).encode()
+        names = {"container_id": self.id, "exec_id": f"e{next(counter)}"}
+        with Streams(self.ctr.daemon, has_input=input is not None) as streams:
+            self.tasks.Exec(**names, **streams.paths, spec={
+                "type_url": "types.containerd.io/opencontainers/runtime-spec/1/Process", "value": spec})
+            try:
+                self.tasks.Start(**names)
+                if input is not None:
+                    streams.write(input)
+                    self.tasks.CloseIO(**names, stdin=True)
+                code = self.tasks.Wait(**names).exit_status
+            finally:
+                self.tasks.DeleteProcess(**names)
+            result = subprocess.CompletedProcess(script, code, *streams.outputs())
+        if check is not None:
+            assert result.returncode == check, result
+        return result
 
     def sh(self, script):
         return self.exec(script).stdout.decode()
@@ -157,6 +205,10 @@ class Events:
         self.stream.cancel()
 
 
+def resize(descriptor, rows, columns):
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
 class Terminal:
     """A command on a terminal of its own."""
 
@@ -164,14 +216,11 @@ class Terminal:
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             try:
+                resize(0, rows, columns)
                 os.execvpe(words[0], words, environment)
             finally:
                 os._exit(127)
         self.seen = b""
-        self.resize(rows, columns)
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def write(self, text):
         os.write(self.descriptor, text)

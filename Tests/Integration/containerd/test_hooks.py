@@ -6,6 +6,7 @@ import os
 import pytest
 
 from cri import until
+from streams import held
 from test_ctr import specification
 
 
@@ -16,14 +17,16 @@ def shell(script):
 @pytest.fixture
 def run(ctr, rootfs, tmp_path):
     """Runs a command in a container with hooks, to its end, or what `by` does instead."""
-    def run(command, hooks, by=ctr.run, **more):
+    def run(command, hooks, by=None, **more):
         spec = specification(ctr, rootfs)
-        spec["process"]["args"] = ["sh", "-c", command]
+        spec["process"]["args"] = ["sh", "-c", command] if by else held(command)
         spec["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), ["CAP_NET_RAW"])
         spec["hooks"] = hooks
         path = tmp_path / "config.json"
         path.write_text(json.dumps(spec))
-        return by(image=None, flags=["--config", path], **more)
+        if by:
+            return by(image=None, flags=["--config", path], **more)
+        return ctr.run(image=None, flags=["--config", path], is_held=True, **more)
     return run
 
 
