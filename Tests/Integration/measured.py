@@ -68,14 +68,18 @@ class Watch:
                     # After exec a process has another name, and a number may come again.
                     name = pathlib.Path(f"/proc/{number}/comm").read_text()
                     if known.get(number, ("",))[0] != name:
-                        known[number] = name, self.is_ours(number)
+                        # A program that is being loaded has no words yet: exec(2) sets its name first.
+                        words = pathlib.Path(f"/proc/{number}/cmdline").read_bytes()
+                        if not words:
+                            continue
+                        known[number] = name, self.is_ours(number, words)
                     if known[number][1]:
                         self.note(number)
                 except OSError:
                     known.pop(number, None)
 
-    def is_ours(self, number):
-        program = os.path.basename(pathlib.Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")[0]).decode(errors="replace")
+    def is_ours(self, number, words):
+        program = os.path.basename(words.split(b"\0")[0]).decode(errors="replace")
         mark = f"CLOISTER_CONFIG={self.workspace.configuration}".encode()
         return program in OURS and mark in pathlib.Path(f"/proc/{number}/environ").read_bytes().split(b"\0")
 

@@ -50,6 +50,8 @@ class Terminal:
     def __init__(self, cloister, *words, rows=24, columns=80):
         self.master, slave = pty.openpty()
         self.resize(rows, columns)
+        #: What the terminal was like before `cloister` had it.
+        self.before = termios.tcgetattr(slave)
         self.process = subprocess.Popen(
             cloister.command(*words), stdin=slave, stdout=slave, stderr=slave, env=cloister.environment,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
@@ -129,16 +131,15 @@ def test_control_c_reaches_the_program_as_a_key(terminal):
 @pytest.mark.parametrize("end", ["exit", "killed"])
 def test_the_terminal_is_as_it_was_afterwards(terminal, end):
     tty = terminal("run", "-it", "--rm", DEMO, "sh")
-    before = termios.tcgetattr(tty.slave)
     tty.until(b"# ")
-    assert termios.tcgetattr(tty.slave) != before
+    assert termios.tcgetattr(tty.slave) != tty.before
     if end == "exit":
         tty.send(b"exit\r")
     else:
         tty.process.terminate()
         tty.send(b"exit\r")
     tty.process.wait(30)
-    assert termios.tcgetattr(tty.slave) == before
+    assert termios.tcgetattr(tty.slave) == tty.before
 
 
 def test_t_without_a_terminal_is_refused(cloister):

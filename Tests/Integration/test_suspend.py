@@ -22,23 +22,21 @@ def state(process):
 
 def test_the_terminal_is_the_shells_while_the_command_is_stopped(terminal):  # noqa: F811
     tty = terminal("run", "-it", "--rm", DEMO, "sh")
-    before = termios.tcgetattr(tty.slave)
     tty.until(b"# ")
     tty.process.send_signal(signal.SIGTSTP)
     wait_for(lambda: state(tty.process) == "T", "the stop")
-    assert termios.tcgetattr(tty.slave) == before
+    assert termios.tcgetattr(tty.slave) == tty.before
     tty.process.send_signal(signal.SIGCONT)
-    wait_for(lambda: termios.tcgetattr(tty.slave) != before, "the raw terminal")
+    wait_for(lambda: termios.tcgetattr(tty.slave) != tty.before, "the raw terminal")
     tty.send(b"echo ag''ain; exit\r")
     tty.until(b"again")
     assert tty.process.wait(30) == 0
-    assert termios.tcgetattr(tty.slave) == before
+    assert termios.tcgetattr(tty.slave) == tty.before
 
 
 def test_a_crash_of_the_command_gives_the_terminal_back(terminal):  # noqa: F811
     tty = terminal("run", "-it", "--rm", DEMO, "sh")
-    before = termios.tcgetattr(tty.slave)
     tty.until(b"# ")
     os.kill(tty.process.pid, signal.SIGSEGV)
     assert tty.process.wait(30) == -signal.SIGSEGV
-    assert termios.tcgetattr(tty.slave) == before
+    assert termios.tcgetattr(tty.slave) == tty.before
