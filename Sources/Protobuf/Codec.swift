@@ -1,5 +1,8 @@
 /// How one kind of value is written and read, without its tag.
-public struct Codec<Value: Sendable>: Sendable {
+///
+/// A class: as a structure its four closures were copied for each field of each message's table, which was half of the code
+/// that a guest ran, and under emulation had translated, to make the tables.
+public final class Codec<Value: Sendable>: Sendable {
     let wire: WireType
     /// proto3's default, which is not sent.
     let initial: @Sendable () -> Value
@@ -7,6 +10,18 @@ public struct Codec<Value: Sendable>: Sendable {
     let encode: @Sendable (Value, inout Encoder) -> Void
     /// Reads into a value, which a message merges with and a scalar replaces.
     let decode: @Sendable (inout Value, inout Decoder) throws(DecodingError) -> Void
+
+    fileprivate init(
+        wire: WireType, initial: @escaping @Sendable () -> Value, isDefault: @escaping @Sendable (Value) -> Bool,
+        encode: @escaping @Sendable (Value, inout Encoder) -> Void,
+        decode: @escaping @Sendable (inout Value, inout Decoder) throws(DecodingError) -> Void
+    ) {
+        self.wire = wire
+        self.initial = initial
+        self.isDefault = isDefault
+        self.encode = encode
+        self.decode = decode
+    }
 
     fileprivate static func scalar(
         _ wire: WireType, _ initial: Value, _ encode: @escaping @Sendable (Value, inout Encoder) -> Void,
