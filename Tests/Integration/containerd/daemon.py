@@ -111,7 +111,7 @@ class Containerd:
     def configure(self, **more):
         """Cloister's own configuration."""
         lines = {"accelerator": "emulation", "state_directory": self.directory / "s",
-                 "image_directory": self.directory / "images", "boot_timeout": "60s", **more}
+                 "image_directory": self.directory / "images", "boot_timeout": "180s", **more}
         (self.directory / "cloister.toml").write_text("".join(f'{key} = "{value}"\n' for key, value in lines.items()))
 
     def start(self):
