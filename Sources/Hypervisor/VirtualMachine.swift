@@ -115,7 +115,8 @@ public final class VirtualMachine: Sendable {
         }
     }
 
-    /// Ends QEMU if it runs, and removes everything: idempotent, and safe at any moment.
+    /// Ends QEMU if it runs, and removes everything: idempotent, and safe at any moment. libvirt may make its directories
+    /// below the root anew, empty, when it notes the end; they go with what is above the root when the process ends.
     public func destroy() {
         let (isOurs, process) = state.withLock { state in
             let isOurs = state.phase != .destroying && state.phase != .ended

@@ -9,11 +9,11 @@ enum TinyKernel: String, CaseIterable {
     /// 32-bit code, run in protected mode.
     private var code: [UInt8] {
         switch self {
-        // First mov ecx, 2^26; loop to itself: a guest that powers off before libvirt has seen it run makes the start fail,
-        // and no real kernel is that fast. Then mov dx, 0x604 (PM1a control, where the firmware puts it); mov ax, 0x2000
-        // (S5, sleep now); out dx, ax; then halt.
+        // First mov ecx, 2^29; loop to itself: a guest that powers off before libvirt has seen it run makes the start fail,
+        // and no real kernel is that fast (half a second, emulated). Then mov dx, 0x604 (PM1a control, where the firmware
+        // puts it); mov ax, 0x2000 (S5, sleep now); out dx, ax; then halt.
         case .powersOff:
-            [0xB9, 0, 0, 0, 4, 0xE2, 0xFE, 0x66, 0xBA, 0x04, 0x06, 0x66, 0xB8, 0x00, 0x20, 0x66, 0xEF]
+            [0xB9, 0, 0, 0, 0x20, 0xE2, 0xFE, 0x66, 0xBA, 0x04, 0x06, 0x66, 0xB8, 0x00, 0x20, 0x66, 0xEF]
                 + TinyKernel.halts.code
         // cli; hlt; jmp back
         case .halts: [0xFA, 0xF4, 0xEB, 0xFC]
