@@ -103,7 +103,7 @@ extension ImageStore {
     }
 }
 
-/// The layers of one pull: fetched by some threads, and unpacked by the one that asked as they come, the lowest first.
+/// The layers of one pull: fetched by some threads, and unpacked as they come by the one that asked.
 private final class PullFetch: Sendable {
     private let store: ImageStore
     private let registry: Registry
@@ -141,16 +141,22 @@ private final class PullFetch: Sendable {
         try transfers.finish()
     }
 
-    /// The lowest first, so that those below a layer are there when it is unpacked.
+    /// In whatever order they come. One that came before those below it, and turned out to need them, is unpacked once more
+    /// with the last of those.
     private func unpack(_ builder: any LayerBuilder) throws {
         let stack = layers.stacked
-        var left = stack[...]
         var here: Set<Digest> = []
-        while let arrived = transfers.takeDone() {
-            here.formUnion(arrived.map(\.digest))
-            let batch = left.prefix { here.contains($0.digest) }
-            left = left.dropFirst(batch.count)
-            if !batch.isEmpty { _ = try store.unpack(Array(batch), of: stack, builder: builder) }
+        var early: Set<Digest> = []
+        while let arrived = transfers.takeDone()?.map(\.digest) {
+            here.formUnion(arrived)
+            let whole = Set(stack.prefix { here.contains($0.digest) }.map(\.digest))
+            let again = early.intersection(whole)
+            let batch = stack.filter { arrived.contains($0.digest) || again.contains($0.digest) }
+            let disks = try store.unpack(batch, of: stack, again: again, builder: builder)
+            for layer in batch where !whole.contains(layer.digest) {
+                if disks[layer.diffID]?.unpacked.completeOver == nil { early.insert(layer.digest) }
+            }
+            early.subtract(again)
         }
     }
 

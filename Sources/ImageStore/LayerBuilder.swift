@@ -79,9 +79,11 @@ extension ImageStore {
     }
 
     /// Layers as disks, by diffID, unpacked where they are not yet. The caller keeps their blobs from being collected.
-    /// - Parameter stack: all layers of the image, `stacked`.
+    /// - Parameters:
+    ///   - stack: all layers of the image, `stacked`.
+    ///   - again: blobs of layers that are unpacked anew unless their disks are complete over some layers.
     func unpack(
-        _ layers: [StoredImage.Layer], of stack: [StoredImage.Layer], builder: any LayerBuilder
+        _ layers: [StoredImage.Layer], of stack: [StoredImage.Layer], again: Set<Digest> = [], builder: any LayerBuilder
     ) throws -> [Digest: LayerCache.Finished] {
         let cache = LayerCache(location, note: note)
         var disks: [Digest: LayerCache.Finished] = [:]
@@ -92,7 +94,7 @@ extension ImageStore {
         // In one order by all, so that two processes never wait for each other.
         for diffID in missing.keys.sorted(by: { $0.hex < $1.hex }) {
             guard let layer = missing[diffID] else { continue }
-            switch try cache.begin(layer) {
+            switch try cache.begin(layer, again: again.contains(layer.digest)) {
             case .ready(let disk): disks[diffID] = disk
             case .build(let slot): slots[diffID] = slot
             }

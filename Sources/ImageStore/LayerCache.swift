@@ -106,15 +106,19 @@ public struct LayerCache: Sendable {
 
     /// The disk, or the right to build it, which one holder has at a time: others wait here until it is committed or
     /// given up, by a crash as well.
+    /// - Parameter again: whether a disk that is complete over no layers is built anew.
     /// - Throws: `ImageError` when the disk cannot be made, such as for want of space.
-    public func begin(_ layer: StoredImage.Layer) throws -> Beginning {
-        if let disk = ready(layer.diffID) { return .ready(disk) }
+    public func begin(_ layer: StoredImage.Layer, again: Bool = false) throws -> Beginning {
+        func ready() -> Finished? {
+            self.ready(layer.diffID).flatMap { again && $0.unpacked.completeOver == nil ? nil : $0 }
+        }
+        if let disk = ready() { return .ready(disk) }
         let lockPath = "\(location.layers)/\(layer.diffID.hex).lock"
         let lock = try FileLock.acquire(lockPath, .exclusive) {
             note("waiting for layer \(layer.diffID.short), which another cloister is unpacking")
         }
-        if let disk = ready(layer.diffID) { return .ready(disk) }
-        if Files.exists(path(layer.diffID)), Files.exists(sidecar(layer.diffID)) {
+        if let disk = ready() { return .ready(disk) }
+        if !again, Files.exists(path(layer.diffID)), Files.exists(sidecar(layer.diffID)) {
             note("layer \(layer.diffID.short)'s disk is damaged and is unpacked anew")
         }
         // The proof goes first: without it, the disk is nothing.

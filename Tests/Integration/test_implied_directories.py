@@ -3,12 +3,14 @@ the same layer has others of in another image."""
 
 import json
 import subprocess
+import tarfile
+import time
 
 import pytest
 
 import hostilekit
 import ociimage
-from registrykit import docker_registry
+from registrykit import SmallRegistry
 
 #: Prints owner, mode and extended attributes of the paths it is given.
 SHOW = r"""
@@ -101,11 +103,34 @@ def test_one_of_more_layers_than_a_guest_is_given_for_it(other, archives):
     assert "completeOver" not in proofs(other)[digest]
 
 
-def test_one_that_comes_from_a_registry(other, archives, tmp_path):
-    """Its layers are unpacked while others are still to come."""
-    with docker_registry(tmp_path) as registry:
-        name = f"{registry}/owned:latest"
-        subprocess.run(["skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false", f"oci-archive:{archives}/owned.tar",
-                        f"docker://{name}"], check=True)
+def published(registry, archive, name):
+    """An archive's image, in a small registry."""
+    with tarfile.open(archive) as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+    registry.blobs |= {ociimage.digest(data): data for name, data in files.items() if name.startswith("blobs/")}
+    manifest = files["blobs/" + json.loads(files["index.json"])["manifests"][0]["digest"].replace(":", "/")]
+    return registry.add_document(manifest, json.loads(manifest)["mediaType"], name), json.loads(manifest)
+
+
+@pytest.mark.parametrize("held", [0, 1, 2])
+def test_a_layer_that_comes_before_those_below_it(other, archives, held):
+    """It is unpacked at once, while a lower one still comes; and once more when that has come, since it needs it."""
+    registry = SmallRegistry()
+    name, manifest = published(registry, archives / "owned.tar", "early/image")
+    path = other.images / "layers" / f"{ociimage.digest(UPPER).removeprefix('sha256:')}.json"
+    early = []
+
+    def hold(request):
+        if request.path.endswith(manifest["layers"][held]["digest"]):
+            deadline = time.monotonic() + 60
+            while not path.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            early.append(json.loads(path.read_text())["unpacked"].get("completeOver"))
+
+    registry.intercept = hold
+    try:
         assert other.run(name, "/show", "/given", "/given/deep") == expected("owned")
+    finally:
+        registry.close()
+    assert early == [None]
     assert proofs(other)[ociimage.digest(UPPER)]["completeOver"].startswith("sha256:")
