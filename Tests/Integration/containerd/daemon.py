@@ -72,6 +72,15 @@ NETWORK = {
         {"type": "portmap", "capabilities": {"portMappings": True}}]}
 
 
+def has_open(process, is_wanted):
+    """Whether a process has something open that is wanted, which is asked with its path below `/proc`."""
+    for name in os.listdir(f"/proc/{process}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # Closed since it was listed.
+            if is_wanted(f"/proc/{process}/fd/{name}"):
+                return True
+    return False
+
+
 class Containerd:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -141,11 +150,7 @@ class Containerd:
     def has_open(self, path):
         """Whether it has a file open."""
         wanted = os.path.realpath(path)
-        for name in os.listdir(f"/proc/{self.process.pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):  # Closed since it was listed.
-                if os.readlink(f"/proc/{self.process.pid}/fd/{name}") == wanted:
-                    return True
-        return False
+        return has_open(self.process.pid, lambda descriptor: os.readlink(descriptor) == wanted)
 
     def service(self, name, namespace=None):
         """A gRPC service of this daemon. `namespace` is containerd's."""

@@ -1,6 +1,5 @@
 """What the guest is given of the host's files: shared between containers, kept from a hostile guest, and given back"""
 
-import contextlib
 import os
 import pathlib
 import socket
@@ -12,6 +11,7 @@ import pytest
 import imagekit
 import ociimage
 from cri import refused, until
+from daemon import has_open
 
 #: Listens at a path for one client, or connects to it, and says what came; holds a lock, or tries to get it.
 PROGRAM = r"""
@@ -170,13 +170,7 @@ def test_what_a_container_was_given_goes_with_it(shared, tmp_path):
         container.remove()
         assert sorted(os.listdir(share)) == before
     # Nor does the server keep anything of it open.
-    def is_open():
-        found = False
-        for name in os.listdir(f"/proc/{server}/fd"):
-            with contextlib.suppress(FileNotFoundError):  # Closed since it was listed.
-                found = found or os.stat(f"/proc/{server}/fd/{name}").st_dev == device
-        return found
-    until(lambda: not is_open(), "the end of what was open")
+    until(lambda: not has_open(server, lambda descriptor: os.stat(descriptor).st_dev == device), "the end of what was open")
     subprocess.run(["umount", source], check=True)
 
 

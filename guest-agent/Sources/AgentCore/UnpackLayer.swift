@@ -36,13 +36,11 @@ extension AgentProcess {
 
     private func complete(_ layer: String, over serials: [String], _ devices: [String: String]) throws(SystemError) {
         var below: [String] = []
-        var mounted: [String] = []
-        defer { for serial in mounted { disks.releaseShared(serial) } }
+        defer { for serial in serials.prefix(below.count) { disks.releaseShared(serial) } }
         for serial in serials {
             var disk = Disk()
             disk.serial = serial
             below.append(try disks.mountShared(disk, device: devices[serial] ?? ""))
-            mounted.append(serial)
         }
         try ImplicitDirectories.complete(layer: layer, over: below)
     }
