@@ -38,10 +38,14 @@ let package = Package(
         room("Hypervisor", ["Acceleration", "CLibvirt", "CSystem", "System"]),
         room("Storage", ["CSystem", "System"]),
         .systemLibrary(name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-route-3-dev"])]),
+        .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         room("Network", ["AgentAPI", "CNetlink", "CSystem", "System"]),
         room(
             "Sandbox",
-            ["Hypervisor", "Network", "Storage", "Vsock", "AgentAPI", "TTRPC", "OCISpec", "System", "CSystem"]),
+            [
+                "AgentAPI", "CSeccomp", "CSystem", "Hypervisor", "Network", "OCISpec", "Storage", "System", "TTRPC",
+                "Vsock",
+            ]),
 
         // The doors.
         .target(name: "CToml"),
@@ -82,7 +86,7 @@ let package = Package(
         tests("ImageStore", ["OCISpec", "Registry", "Storage", "System"]),
         tests("CloisterCommands", ["CSystem", "Config", "OCISpec", "System"]),
         tests("Config", ["System"]),
-        tests("Sandbox", ["CSystem", "OCISpec", "Storage", "System", "Vsock", "VsockDriver"]),
+        tests("Sandbox", ["AgentAPI", "CSystem", "OCISpec", "Storage", "System", "Vsock", "VsockDriver"]),
         tests(
             "ContainerdShim",
             ["AgentAPI", "Config", "ContainerdAPI", "OCISpec", "Protobuf", "Sandbox", "System", "TTRPC"]),

@@ -9,7 +9,7 @@ let package = Package(
     products: [.executable(name: "cloister-agent", targets: ["cloister-agent"])],
     dependencies: [.package(name: "cloister", path: "..")],
     targets: [
-        .target(name: "CAgent", linkerSettings: [.linkedLibrary("seccomp")]),
+        .target(name: "CAgent"),
         .target(
             name: "AgentCore",
             dependencies: ["CAgent", "LayerUnpack", .product(name: "AgentAPI", package: "cloister")]),

@@ -5,7 +5,7 @@ import TTRPC
 /// the client. Both sides are built from these declarations; `version` says whether they were built from the same ones.
 public enum Agent {
     /// Raised by every change that an older side would misunderstand.
-    public static let version: UInt32 = 5
+    public static let version: UInt32 = 6
     /// The vsock port on the host (CID 2) that the agent dials when it is up.
     public static let controlPort: UInt32 = 1024
     /// The words of the kernel command line that are the agent's own begin with this.
@@ -63,10 +63,11 @@ public struct HelloRequest: Message {
     /// Random bytes for the guest's generator; a clone of a booted guest must not repeat another's numbers.
     public var entropy: [UInt8] = []
     public init() {}
-    public static let fields: [Field<HelloRequest>] = [
-        .singular(1, \.version, .uint32), .singular(2, \.realtimeInNanoseconds, .uint64),
-        .singular(3, \.entropy, .bytes),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &version)
+        field(2, &realtimeInNanoseconds)
+        field(3, &entropy)
+    }
 }
 
 public struct HelloResponse: Message {
@@ -77,10 +78,12 @@ public struct HelloResponse: Message {
     public var agentStartInNanoseconds: UInt64 = 0
     public var agentReadyInNanoseconds: UInt64 = 0
     public init() {}
-    public static let fields: [Field<HelloResponse>] = [
-        .singular(1, \.version, .uint32), .singular(2, \.kernelRelease, .string),
-        .singular(3, \.agentStartInNanoseconds, .uint64), .singular(4, \.agentReadyInNanoseconds, .uint64),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &version)
+        field(2, &kernelRelease)
+        field(3, &agentStartInNanoseconds)
+        field(4, &agentReadyInNanoseconds)
+    }
 }
 
 /// Disks are named by their virtio serial (`/sys/block/*/serial`, at most 20 bytes) and waited for: they may be plugged
@@ -96,10 +99,12 @@ public struct UnpackLayerRequest: Message {
     /// what lies in them becomes the layer's. Empty: that is left to who builds the overlay.
     public var disksBelow: [String] = []
     public init() {}
-    public static let fields: [Field<UnpackLayerRequest>] = [
-        .singular(1, \.blobDisk, .string), .singular(2, \.blobSizeInBytes, .uint64),
-        .singular(3, \.targetDisk, .string), .repeated(4, \.disksBelow, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &blobDisk)
+        field(2, &blobSizeInBytes)
+        field(3, &targetDisk)
+        field(4, &disksBelow)
+    }
 }
 
 public struct UnpackLayerResponse: Message {
@@ -111,8 +116,10 @@ public struct UnpackLayerResponse: Message {
     /// Directories that the layer has only for what lies in them.
     public var impliedDirectories: UInt64 = 0
     public init() {}
-    public static let fields: [Field<UnpackLayerResponse>] = [
-        .singular(1, \.diffID, .string), .singular(2, \.entries, .uint64), .singular(3, \.contentInBytes, .uint64),
-        .singular(4, \.impliedDirectories, .uint64),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &diffID)
+        field(2, &entries)
+        field(3, &contentInBytes)
+        field(4, &impliedDirectories)
+    }
 }

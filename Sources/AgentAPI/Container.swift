@@ -6,10 +6,12 @@ public struct CreateContainerRequest: Message {
     public var rootfs = Rootfs()
     public var io = ProcessIO()
     public init() {}
-    public static let fields: [Field<CreateContainerRequest>] = [
-        .singular(1, \.containerID, .string), .singular(2, \.spec, .message), .singular(3, \.rootfs, .message),
-        .singular(4, \.io, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &containerID)
+        field(2, &spec)
+        field(3, &rootfs)
+        field(4, &io)
+    }
 }
 
 /// What a container's root is built of: an overlay of layer disks, uppermost last, over which the writable disk lies; or a
@@ -24,10 +26,13 @@ public struct Rootfs: Message {
     /// What `disk` is mounted with, as mount(8) has it.
     public var options: [String] = []
     public init() {}
-    public static let fields: [Field<Rootfs>] = [
-        .repeated(1, \.layers, .message), .optional(2, \.writable, .message), .singular(3, \.sharePath, .string),
-        .optional(4, \.disk, .message), .repeated(5, \.options, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &layers)
+        field(2, &writable)
+        field(3, &sharePath)
+        field(4, &disk)
+        field(5, &options)
+    }
 }
 
 /// A disk with a filesystem on it, by its virtio serial.
@@ -37,9 +42,11 @@ public struct Disk: Message {
     /// Of a layer: whether its directories are already what the layers below it here make them (`UnpackLayerRequest`).
     public var isComplete = false
     public init() {}
-    public static let fields: [Field<Disk>] = [
-        .singular(1, \.serial, .string), .singular(2, \.filesystem, .string), .singular(3, \.isComplete, .bool),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &serial)
+        field(2, &filesystem)
+        field(3, &isComplete)
+    }
 }
 
 /// The runtime specification's configuration, as far as the guest carries it out
@@ -55,7 +62,8 @@ public struct ContainerSpec: Message {
     /// Kinds of namespace to share with another container of the sandbox, by its id; not in `namespaces` then.
     public var joinedNamespaces: [String: String] = [:]
     public var resources = Resources()
-    public var seccomp: Seccomp?
+    /// Of every process of the container, those that join it later too. Absent: none.
+    public var seccomp: SeccompFilter?
     public var maskedPaths: [String] = []
     public var readOnlyPaths: [String] = []
     public var sysctls: [String: String] = [:]
@@ -65,14 +73,23 @@ public struct ContainerSpec: Message {
     /// `private`, `slave`, `shared`, `unbindable`; empty means `private`.
     public var rootfsPropagation = ""
     public init() {}
-    public static let fields: [Field<ContainerSpec>] = [
-        .singular(1, \.process, .message), .singular(2, \.hostname, .string), .singular(3, \.domainname, .string),
-        .singular(4, \.readOnlyRoot, .bool), .repeated(5, \.mounts, .message), .repeated(6, \.namespaces, .string),
-        .singular(7, \.resources, .message), .optional(8, \.seccomp, .message), .repeated(9, \.maskedPaths, .string),
-        .repeated(10, \.readOnlyPaths, .string), .map(11, \.sysctls, .string), .repeated(12, \.devices, .message),
-        .singular(13, \.rootfsPropagation, .string), .map(14, \.joinedNamespaces, .string),
-        .singular(15, \.allDevices, .bool),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &process)
+        field(2, &hostname)
+        field(3, &domainname)
+        field(4, &readOnlyRoot)
+        field(5, &mounts)
+        field(6, &namespaces)
+        field(7, &resources)
+        field(8, &seccomp)
+        field(9, &maskedPaths)
+        field(10, &readOnlyPaths)
+        field(11, &sysctls)
+        field(12, &devices)
+        field(13, &rootfsPropagation)
+        field(14, &joinedNamespaces)
+        field(15, &allDevices)
+    }
 }
 
 /// `options` as mount(8) has them: flags by name (`ro`, `nosuid`, `rbind`, …), the rest is data for the filesystem.
@@ -89,11 +106,15 @@ public struct Mount: Message {
     /// A device node to bind, in place of `source`.
     public var device: Device?
     public init() {}
-    public static let fields: [Field<Mount>] = [
-        .singular(1, \.destination, .string), .singular(2, \.type, .string), .singular(3, \.source, .string),
-        .repeated(4, \.options, .string), .singular(5, \.sharePath, .string), .singular(6, \.commonTmpfs, .string),
-        .optional(7, \.device, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &destination)
+        field(2, &type)
+        field(3, &source)
+        field(4, &options)
+        field(5, &sharePath)
+        field(6, &commonTmpfs)
+        field(7, &device)
+    }
 }
 
 /// Limits of the container's cgroup (v2, kernel `Documentation/admin-guide/cgroup-v2.rst`), with the runtime
@@ -115,13 +136,19 @@ public struct Resources: Message {
     /// Later rules win; without any, every device may be used.
     public var deviceRules: [DeviceRule] = []
     public init() {}
-    public static let fields: [Field<Resources>] = [
-        .optional(1, \.memoryLimitInBytes, .int64), .optional(2, \.memorySwapInBytes, .int64),
-        .optional(3, \.memoryReservationInBytes, .int64), .optional(4, \.cpuShares, .uint64),
-        .optional(5, \.cpuQuotaInMicroseconds, .int64), .optional(6, \.cpuPeriodInMicroseconds, .uint64),
-        .singular(7, \.cpus, .string), .singular(8, \.memoryNodes, .string), .optional(9, \.pidsLimit, .int64),
-        .map(10, \.unified, .string), .repeated(11, \.deviceRules, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &memoryLimitInBytes)
+        field(2, &memorySwapInBytes)
+        field(3, &memoryReservationInBytes)
+        field(4, &cpuShares)
+        field(5, &cpuQuotaInMicroseconds)
+        field(6, &cpuPeriodInMicroseconds)
+        field(7, &cpus)
+        field(8, &memoryNodes)
+        field(9, &pidsLimit)
+        field(10, &unified)
+        field(11, &deviceRules)
+    }
 }
 
 /// Whether devices may be used: the runtime specification's `linux.resources.devices`.
@@ -137,10 +164,14 @@ public struct DeviceRule: Message {
     /// The serial of the disk that the rule is for, in place of `major` and `minor`.
     public var disk = ""
     public init() {}
-    public static let fields: [Field<DeviceRule>] = [
-        .singular(1, \.allow, .bool), .singular(2, \.type, .string), .optional(3, \.major, .int64),
-        .optional(4, \.minor, .int64), .singular(5, \.access, .string), .singular(6, \.disk, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &allow)
+        field(2, &type)
+        field(3, &major)
+        field(4, &minor)
+        field(5, &access)
+        field(6, &disk)
+    }
 }
 
 /// A device node to make: `c`, `b`, `u` or `p`.
@@ -155,47 +186,27 @@ public struct Device: Message {
     /// The serial of the disk that the node is for, in place of `major` and `minor`.
     public var disk = ""
     public init() {}
-    public static let fields: [Field<Device>] = [
-        .singular(1, \.path, .string), .singular(2, \.type, .string), .singular(3, \.major, .int64),
-        .singular(4, \.minor, .int64), .singular(5, \.fileMode, .uint32), .singular(6, \.uid, .uint32),
-        .singular(7, \.gid, .uint32), .singular(8, \.disk, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &path)
+        field(2, &type)
+        field(3, &major)
+        field(4, &minor)
+        field(5, &fileMode)
+        field(6, &uid)
+        field(7, &gid)
+        field(8, &disk)
+    }
 }
 
-/// The runtime specification's `linux.seccomp`, names as there (`SCMP_ACT_ERRNO`, `SCMP_ARCH_X86_64`, `SCMP_CMP_EQ`).
-public struct Seccomp: Message {
-    public var defaultAction = ""
-    public var defaultErrno: UInt32?
-    public var architectures: [String] = []
-    public var flags: [String] = []
-    public var rules: [Rule] = []
+/// A system call filter, ready to be loaded: the runtime specification's `linux.seccomp`, compiled by the host.
+public struct SeccompFilter: Message {
+    /// Instructions of classic BPF (`struct sock_filter`) for the guest's architecture, and those of its programs.
+    public var program: [UInt8] = []
+    /// `SECCOMP_FILTER_FLAG_*`.
+    public var flags: UInt32 = 0
     public init() {}
-    public static let fields: [Field<Seccomp>] = [
-        .singular(1, \.defaultAction, .string), .optional(2, \.defaultErrno, .uint32),
-        .repeated(3, \.architectures, .string), .repeated(4, \.flags, .string), .repeated(5, \.rules, .message),
-    ]
-
-    public struct Rule: Message {
-        public var names: [String] = []
-        public var action = ""
-        public var errno: UInt32?
-        public var arguments: [Argument] = []
-        public init() {}
-        public static let fields: [Field<Rule>] = [
-            .repeated(1, \.names, .string), .singular(2, \.action, .string), .optional(3, \.errno, .uint32),
-            .repeated(4, \.arguments, .message),
-        ]
-    }
-
-    public struct Argument: Message {
-        public var index: UInt32 = 0
-        public var value: UInt64 = 0
-        public var valueTwo: UInt64 = 0
-        public var comparison = ""
-        public init() {}
-        public static let fields: [Field<Argument>] = [
-            .singular(1, \.index, .uint32), .singular(2, \.value, .uint64), .singular(3, \.valueTwo, .uint64),
-            .singular(4, \.comparison, .string),
-        ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &program)
+        field(2, &flags)
     }
 }

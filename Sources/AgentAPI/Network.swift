@@ -7,9 +7,11 @@ public struct ConfigureNetworkRequest: Message {
     public var routes: [NetworkRoute] = []
     public var neighbours: [NetworkNeighbour] = []
     public init() {}
-    public static let fields: [Field<ConfigureNetworkRequest>] = [
-        .repeated(1, \.interfaces, .message), .repeated(2, \.routes, .message), .repeated(3, \.neighbours, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &interfaces)
+        field(2, &routes)
+        field(3, &neighbours)
+    }
 }
 
 public struct NetworkInterface: Message {
@@ -23,10 +25,13 @@ public struct NetworkInterface: Message {
     /// With prefix length, e.g. `10.1.2.3/24`, `fd00::2/64`.
     public var addresses: [String] = []
     public init() {}
-    public static let fields: [Field<NetworkInterface>] = [
-        .singular(1, \.deviceAddress, .string), .singular(2, \.name, .string), .singular(3, \.hardwareAddress, .string),
-        .singular(4, \.mtu, .uint32), .repeated(5, \.addresses, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &deviceAddress)
+        field(2, &name)
+        field(3, &hardwareAddress)
+        field(4, &mtu)
+        field(5, &addresses)
+    }
 }
 
 public struct NetworkRoute: Message {
@@ -45,11 +50,16 @@ public struct NetworkRoute: Message {
     /// 4 or 6: a default route has no address to tell.
     public var family: UInt32 = 4
     public init() {}
-    public static let fields: [Field<NetworkRoute>] = [
-        .singular(1, \.destination, .string), .singular(2, \.gateway, .string), .singular(3, \.interface, .string),
-        .singular(4, \.source, .string), .singular(5, \.scope, .uint32), .singular(6, \.metric, .uint32),
-        .singular(7, \.flags, .uint32), .singular(8, \.family, .uint32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &destination)
+        field(2, &gateway)
+        field(3, &interface)
+        field(4, &source)
+        field(5, &scope)
+        field(6, &metric)
+        field(7, &flags)
+        field(8, &family)
+    }
 }
 
 /// A permanent entry of the neighbour table.
@@ -58,9 +68,11 @@ public struct NetworkNeighbour: Message {
     public var hardwareAddress = ""
     public var interface = ""
     public init() {}
-    public static let fields: [Field<NetworkNeighbour>] = [
-        .singular(1, \.address, .string), .singular(2, \.hardwareAddress, .string), .singular(3, \.interface, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &address)
+        field(2, &hardwareAddress)
+        field(3, &interface)
+    }
 }
 
 /// To be connected to in the guest's own network namespace.
@@ -71,7 +83,9 @@ public struct DialRequest: Message {
     /// The vsock port on the host that the agent dials once the connection stands; then the two are one stream.
     public var streamPort: UInt32 = 0
     public init() {}
-    public static let fields: [Field<DialRequest>] = [
-        .singular(1, \.address, .string), .singular(2, \.port, .uint32), .singular(3, \.streamPort, .uint32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &address)
+        field(2, &port)
+        field(3, &streamPort)
+    }
 }

@@ -9,16 +9,19 @@ public struct ProcessReference: Message {
         self.containerID = containerID
         self.processID = processID
     }
-    public static let fields: [Field<ProcessReference>] = [
-        .singular(1, \.containerID, .string), .singular(2, \.processID, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &containerID)
+        field(2, &processID)
+    }
 }
 
 public struct ProcessResponse: Message {
     /// In the guest's outermost PID namespace.
     public var pid: UInt32 = 0
     public init() {}
-    public static let fields: [Field<ProcessResponse>] = [.singular(1, \.pid, .uint32)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pid)
+    }
 }
 
 /// Where a process's streams go: ports on the host that the agent dials once each before the process starts. A port of 0
@@ -28,9 +31,11 @@ public struct ProcessIO: Message {
     public var stdoutPort: UInt32 = 0
     public var stderrPort: UInt32 = 0
     public init() {}
-    public static let fields: [Field<ProcessIO>] = [
-        .singular(1, \.stdinPort, .uint32), .singular(2, \.stdoutPort, .uint32), .singular(3, \.stderrPort, .uint32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &stdinPort)
+        field(2, &stdoutPort)
+        field(3, &stderrPort)
+    }
 }
 
 public struct CreateProcessRequest: Message {
@@ -39,10 +44,12 @@ public struct CreateProcessRequest: Message {
     public var process = ProcessSpec()
     public var io = ProcessIO()
     public init() {}
-    public static let fields: [Field<CreateProcessRequest>] = [
-        .singular(1, \.containerID, .string), .singular(2, \.processID, .string), .singular(3, \.process, .message),
-        .singular(4, \.io, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &containerID)
+        field(2, &processID)
+        field(3, &process)
+        field(4, &io)
+    }
 }
 
 public struct WaitProcessResponse: Message {
@@ -55,10 +62,12 @@ public struct WaitProcessResponse: Message {
     /// Whether the kernel killed a process of the container for want of memory.
     public var outOfMemory = false
     public init() {}
-    public static let fields: [Field<WaitProcessResponse>] = [
-        .singular(1, \.exitStatus, .uint32), .singular(2, \.signal, .uint32),
-        .singular(3, \.exitedAtInNanoseconds, .uint64), .singular(4, \.outOfMemory, .bool),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &exitStatus)
+        field(2, &signal)
+        field(3, &exitedAtInNanoseconds)
+        field(4, &outOfMemory)
+    }
 }
 
 public struct SignalProcessRequest: Message {
@@ -67,9 +76,11 @@ public struct SignalProcessRequest: Message {
     /// Every process of the container, by its cgroup.
     public var all = false
     public init() {}
-    public static let fields: [Field<SignalProcessRequest>] = [
-        .singular(1, \.process, .message), .singular(2, \.signal, .uint32), .singular(3, \.all, .bool),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &process)
+        field(2, &signal)
+        field(3, &all)
+    }
 }
 
 public struct ResizeTerminalRequest: Message {
@@ -77,9 +88,11 @@ public struct ResizeTerminalRequest: Message {
     public var rows: UInt32 = 0
     public var columns: UInt32 = 0
     public init() {}
-    public static let fields: [Field<ResizeTerminalRequest>] = [
-        .singular(1, \.process, .message), .singular(2, \.rows, .uint32), .singular(3, \.columns, .uint32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &process)
+        field(2, &rows)
+        field(3, &columns)
+    }
 }
 
 /// The runtime specification's `process` object
@@ -104,14 +117,23 @@ public struct ProcessSpec: Message {
     public var noNewPrivileges = false
     public var oomScoreAdjustment: Int32?
     public init() {}
-    public static let fields: [Field<ProcessSpec>] = [
-        .singular(1, \.terminal, .bool), .singular(2, \.rows, .uint32), .singular(3, \.columns, .uint32),
-        .singular(4, \.user, .string), .singular(5, \.uid, .uint32), .singular(6, \.gid, .uint32),
-        .optional(7, \.umask, .uint32), .repeated(8, \.additionalGids, .uint32), .repeated(9, \.arguments, .string),
-        .repeated(10, \.environment, .string), .singular(11, \.workingDirectory, .string),
-        .singular(12, \.capabilities, .message), .repeated(13, \.rlimits, .message),
-        .singular(14, \.noNewPrivileges, .bool), .optional(15, \.oomScoreAdjustment, .int32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &terminal)
+        field(2, &rows)
+        field(3, &columns)
+        field(4, &user)
+        field(5, &uid)
+        field(6, &gid)
+        field(7, &umask)
+        field(8, &additionalGids)
+        field(9, &arguments)
+        field(10, &environment)
+        field(11, &workingDirectory)
+        field(12, &capabilities)
+        field(13, &rlimits)
+        field(14, &noNewPrivileges)
+        field(15, &oomScoreAdjustment)
+    }
 }
 
 /// Names such as `CAP_NET_RAW`; see capabilities(7) for the five sets.
@@ -122,10 +144,13 @@ public struct Capabilities: Message {
     public var inheritable: [String] = []
     public var ambient: [String] = []
     public init() {}
-    public static let fields: [Field<Capabilities>] = [
-        .repeated(1, \.bounding, .string), .repeated(2, \.effective, .string), .repeated(3, \.permitted, .string),
-        .repeated(4, \.inheritable, .string), .repeated(5, \.ambient, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &bounding)
+        field(2, &effective)
+        field(3, &permitted)
+        field(4, &inheritable)
+        field(5, &ambient)
+    }
 }
 
 /// `type` such as `RLIMIT_NOFILE`; limits in setrlimit(2)'s unit, UInt64.max for no limit.
@@ -134,7 +159,9 @@ public struct Rlimit: Message {
     public var soft: UInt64 = 0
     public var hard: UInt64 = 0
     public init() {}
-    public static let fields: [Field<Rlimit>] = [
-        .singular(1, \.type, .string), .singular(2, \.soft, .uint64), .singular(3, \.hard, .uint64),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &type)
+        field(2, &soft)
+        field(3, &hard)
+    }
 }

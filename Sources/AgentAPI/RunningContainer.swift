@@ -4,7 +4,9 @@ public struct ContainerReference: Message {
     public var containerID = ""
     public init() {}
     public init(_ containerID: String) { self.containerID = containerID }
-    public static let fields: [Field<ContainerReference>] = [.singular(1, \.containerID, .string)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &containerID)
+    }
 }
 
 public struct UpdateContainerRequest: Message {
@@ -12,16 +14,19 @@ public struct UpdateContainerRequest: Message {
     /// Device rules are not looked at.
     public var resources = Resources()
     public init() {}
-    public static let fields: [Field<UpdateContainerRequest>] = [
-        .singular(1, \.containerID, .string), .singular(2, \.resources, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &containerID)
+        field(2, &resources)
+    }
 }
 
 public struct ContainerProcesses: Message {
     /// In the guest's outermost PID namespace.
     public var pids: [UInt32] = []
     public init() {}
-    public static let fields: [Field<ContainerProcesses>] = [.repeated(1, \.pids, .uint32)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pids)
+    }
 }
 
 public struct OutOfMemoryCount: Message {
@@ -29,9 +34,10 @@ public struct OutOfMemoryCount: Message {
     /// `oom_kill` of the cgroup's `memory.events`.
     public var kills: UInt64 = 0
     public init() {}
-    public static let fields: [Field<OutOfMemoryCount>] = [
-        .singular(1, \.containerID, .string), .singular(2, \.kills, .uint64),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &containerID)
+        field(2, &kills)
+    }
 }
 
 /// A container's cgroup as the kernel counts it (`Documentation/admin-guide/cgroup-v2.rst`); the maps hold the flat-keyed
@@ -52,12 +58,19 @@ public struct ContainerStats: Message {
     public var processLimit: UInt64?
     public var devices: [Device] = []
     public init() {}
-    public static let fields: [Field<ContainerStats>] = [
-        .singular(1, \.atInNanoseconds, .uint64), .map(2, \.cpu, .uint64), .singular(3, \.memoryInBytes, .uint64),
-        .optional(4, \.memoryLimitInBytes, .uint64), .singular(5, \.swapInBytes, .uint64),
-        .optional(6, \.swapLimitInBytes, .uint64), .map(7, \.memory, .uint64), .map(8, \.memoryEvents, .uint64),
-        .singular(9, \.processes, .uint64), .optional(10, \.processLimit, .uint64), .repeated(11, \.devices, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &atInNanoseconds)
+        field(2, &cpu)
+        field(3, &memoryInBytes)
+        field(4, &memoryLimitInBytes)
+        field(5, &swapInBytes)
+        field(6, &swapLimitInBytes)
+        field(7, &memory)
+        field(8, &memoryEvents)
+        field(9, &processes)
+        field(10, &processLimit)
+        field(11, &devices)
+    }
 
     /// A line of `io.stat`.
     public struct Device: Message {
@@ -68,9 +81,13 @@ public struct ContainerStats: Message {
         public var reads: UInt64 = 0
         public var writes: UInt64 = 0
         public init() {}
-        public static let fields: [Field<Device>] = [
-            .singular(1, \.major, .uint64), .singular(2, \.minor, .uint64), .singular(3, \.readBytes, .uint64),
-            .singular(4, \.writtenBytes, .uint64), .singular(5, \.reads, .uint64), .singular(6, \.writes, .uint64),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &major)
+            field(2, &minor)
+            field(3, &readBytes)
+            field(4, &writtenBytes)
+            field(5, &reads)
+            field(6, &writes)
+        }
     }
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -116,6 +117,8 @@ int cs_flock(int fd, int operation) { return flock(fd, operation); }
 int cs_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
 
 int cs_pipe(int fds[2]) { return pipe2(fds, O_CLOEXEC); }
+
+int cs_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 void cs_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

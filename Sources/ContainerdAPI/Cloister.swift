@@ -28,11 +28,15 @@ public struct SandboxOptions: Message {
     /// Where libvirt's probe of QEMU is kept from one sandbox to the next.
     public var capabilityCache = ""
     public init() {}
-    public static let fields: [Field<SandboxOptions>] = [
-        .singular(1, \.accelerator, .string), .singular(2, \.kernel, .string), .singular(3, \.initramfs, .string),
-        .singular(4, \.memoryInBytes, .uint64), .singular(5, \.vcpus, .uint32),
-        .singular(6, \.bootTimeoutInMilliseconds, .uint64), .singular(7, \.capabilityCache, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &accelerator)
+        field(2, &kernel)
+        field(3, &initramfs)
+        field(4, &memoryInBytes)
+        field(5, &vcpus)
+        field(6, &bootTimeoutInMilliseconds)
+        field(7, &capabilityCache)
+    }
 }
 
 public struct UnpackRequest: Message {
@@ -44,18 +48,21 @@ public struct UnpackRequest: Message {
         /// Disks of the layers below, lowest first, finished or of this request's layers before; empty: not to be looked at.
         public var disksBelow: [String] = []
         public init() {}
-        public static let fields: [Field<Layer>] = [
-            .singular(1, \.blobPath, .string), .singular(2, \.blobSizeInBytes, .uint64),
-            .singular(3, \.diskPath, .string), .repeated(4, \.disksBelow, .string),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &blobPath)
+            field(2, &blobSizeInBytes)
+            field(3, &diskPath)
+            field(4, &disksBelow)
+        }
     }
 
     public var options = SandboxOptions()
     public var layers: [Layer] = []
     public init() {}
-    public static let fields: [Field<UnpackRequest>] = [
-        .singular(1, \.options, .message), .repeated(2, \.layers, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &options)
+        field(2, &layers)
+    }
 }
 
 public struct UnpackResponse: Message {
@@ -67,16 +74,20 @@ public struct UnpackResponse: Message {
         /// Directories that the layer has only for what lies in them.
         public var impliedDirectories: UInt64 = 0
         public init() {}
-        public static let fields: [Field<Layer>] = [
-            .singular(1, \.diffID, .string), .singular(2, \.entries, .uint64), .singular(3, \.contentInBytes, .uint64),
-            .singular(4, \.impliedDirectories, .uint64),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &diffID)
+            field(2, &entries)
+            field(3, &contentInBytes)
+            field(4, &impliedDirectories)
+        }
     }
 
     /// In the order of the request.
     public var layers: [Layer] = []
     public init() {}
-    public static let fields: [Field<UnpackResponse>] = [.repeated(1, \.layers, .message)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &layers)
+    }
 }
 
 public struct SandboxStatus: Message {
@@ -84,9 +95,10 @@ public struct SandboxStatus: Message {
         public var name = ""
         public var nanoseconds: UInt64 = 0
         public init() {}
-        public static let fields: [Field<Step>] = [
-            .singular(1, \.name, .string), .singular(2, \.nanoseconds, .uint64),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &name)
+            field(2, &nanoseconds)
+        }
     }
 
     /// In the order they happened.
@@ -97,8 +109,10 @@ public struct SandboxStatus: Message {
     public var accelerator = ""
     public var acceleratorReason = ""
     public init() {}
-    public static let fields: [Field<SandboxStatus>] = [
-        .repeated(1, \.steps, .message), .singular(2, \.failure, .string), .singular(3, \.accelerator, .string),
-        .singular(4, \.acceleratorReason, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &steps)
+        field(2, &failure)
+        field(3, &accelerator)
+        field(4, &acceleratorReason)
+    }
 }

@@ -14,15 +14,19 @@ public struct ForwardRequest: Message {
         public var topic = ""
         public var event: AnyMessage?
         public init() {}
-        public static let fields: [Field<Envelope>] = [
-            .optional(1, \.timestamp, .message), .singular(2, \.namespace, .string), .singular(3, \.topic, .string),
-            .optional(4, \.event, .message),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &timestamp)
+            field(2, &namespace)
+            field(3, &topic)
+            field(4, &event)
+        }
     }
 
     public var envelope: Envelope?
     public init() {}
-    public static let fields: [Field<ForwardRequest>] = [.optional(1, \.envelope, .message)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &envelope)
+    }
 }
 
 /// An event of a task: a message, and the topic it is published under.
@@ -43,10 +47,13 @@ public enum TaskEvents {
         public var io: IO?
         public var pid: UInt32 = 0
         public init() {}
-        public static let fields: [Field<Create>] = [
-            .singular(1, \.containerID, .string), .singular(2, \.bundle, .string), .repeated(3, \.rootfs, .message),
-            .optional(4, \.io, .message), .singular(6, \.pid, .uint32),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+            field(2, &bundle)
+            field(3, &rootfs)
+            field(4, &io)
+            field(6, &pid)
+        }
     }
 
     public struct IO: Message {
@@ -55,10 +62,12 @@ public enum TaskEvents {
         public var stderr = ""
         public var terminal = false
         public init() {}
-        public static let fields: [Field<IO>] = [
-            .singular(1, \.stdin, .string), .singular(2, \.stdout, .string), .singular(3, \.stderr, .string),
-            .singular(4, \.terminal, .bool),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &stdin)
+            field(2, &stdout)
+            field(3, &stderr)
+            field(4, &terminal)
+        }
     }
 
     public struct Start: TaskEvent {
@@ -67,9 +76,10 @@ public enum TaskEvents {
         public var containerID = ""
         public var pid: UInt32 = 0
         public init() {}
-        public static let fields: [Field<Start>] = [
-            .singular(1, \.containerID, .string), .singular(2, \.pid, .uint32),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+            field(2, &pid)
+        }
     }
 
     public struct Delete: TaskEvent {
@@ -80,10 +90,12 @@ public enum TaskEvents {
         public var exitStatus: UInt32 = 0
         public var exitedAt: Timestamp?
         public init() {}
-        public static let fields: [Field<Delete>] = [
-            .singular(1, \.containerID, .string), .singular(2, \.pid, .uint32), .singular(3, \.exitStatus, .uint32),
-            .optional(4, \.exitedAt, .message),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+            field(2, &pid)
+            field(3, &exitStatus)
+            field(4, &exitedAt)
+        }
     }
 
     public struct Exit: TaskEvent {
@@ -96,10 +108,13 @@ public enum TaskEvents {
         public var exitStatus: UInt32 = 0
         public var exitedAt: Timestamp?
         public init() {}
-        public static let fields: [Field<Exit>] = [
-            .singular(1, \.containerID, .string), .singular(2, \.id, .string), .singular(3, \.pid, .uint32),
-            .singular(4, \.exitStatus, .uint32), .optional(5, \.exitedAt, .message),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+            field(2, &id)
+            field(3, &pid)
+            field(4, &exitStatus)
+            field(5, &exitedAt)
+        }
     }
 
     public struct ExecAdded: TaskEvent {
@@ -108,9 +123,10 @@ public enum TaskEvents {
         public var containerID = ""
         public var execID = ""
         public init() {}
-        public static let fields: [Field<ExecAdded>] = [
-            .singular(1, \.containerID, .string), .singular(2, \.execID, .string),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+            field(2, &execID)
+        }
     }
 
     public struct ExecStarted: TaskEvent {
@@ -120,9 +136,11 @@ public enum TaskEvents {
         public var execID = ""
         public var pid: UInt32 = 0
         public init() {}
-        public static let fields: [Field<ExecStarted>] = [
-            .singular(1, \.containerID, .string), .singular(2, \.execID, .string), .singular(3, \.pid, .uint32),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+            field(2, &execID)
+            field(3, &pid)
+        }
     }
 
     public struct OOM: TaskEvent {
@@ -130,7 +148,9 @@ public enum TaskEvents {
         public static let typeURL = "containerd.events.TaskOOM"
         public var containerID = ""
         public init() {}
-        public static let fields: [Field<OOM>] = [.singular(1, \.containerID, .string)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+        }
     }
 
     public struct Paused: TaskEvent {
@@ -138,7 +158,9 @@ public enum TaskEvents {
         public static let typeURL = "containerd.events.TaskPaused"
         public var containerID = ""
         public init() {}
-        public static let fields: [Field<Paused>] = [.singular(1, \.containerID, .string)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+        }
     }
 
     public struct Resumed: TaskEvent {
@@ -146,6 +168,8 @@ public enum TaskEvents {
         public static let typeURL = "containerd.events.TaskResumed"
         public var containerID = ""
         public init() {}
-        public static let fields: [Field<Resumed>] = [.singular(1, \.containerID, .string)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &containerID)
+        }
     }
 }

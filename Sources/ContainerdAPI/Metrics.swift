@@ -1,7 +1,9 @@
 import Protobuf
 
-/// Counters of the kernel by the names it gives them; `fields` numbers them.
+/// Counters of the kernel by the names it gives them.
 public protocol KernelCounters: Message {
+    /// Their fields, numbered from 1 in this order.
+    static var names: [String] { get }
     var values: [String: UInt64] { get set }
 }
 
@@ -14,12 +16,13 @@ extension KernelCounters {
     /// Zero where there is none of this name.
     public subscript(name: String) -> UInt64 {
         get { values[name] ?? 0 }
-        set { values[name] = newValue }
+        set { values[name] = newValue == 0 ? nil : newValue }
     }
 
-    /// Numbered from 1 in this order.
-    static func numbered(_ names: [String]) -> [Field<Self>] {
-        names.enumerated().map { .singular($0.offset + 1, \Self.[$0.element], .uint64) }
+    public mutating func fields(_ field: inout Fields) { counters(&field) }
+
+    mutating func counters(_ field: inout Fields) {
+        for (index, name) in Self.names.enumerated() { field(index + 1, &self[name]) }
     }
 }
 
@@ -32,7 +35,10 @@ public struct PidsStat: Message {
         self.current = current
         self.limit = limit
     }
-    public static let fields: [Field<PidsStat>] = [.singular(1, \.current, .uint64), .singular(2, \.limit, .uint64)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &current)
+        field(2, &limit)
+    }
 }
 
 /// What containerd's clients take a container's use for where the host has cgroup v2 (containerd/cgroups
@@ -44,30 +50,30 @@ public struct MetricsV2: Message {
         public var values: [String: UInt64] = [:]
         public init() {}
         /// `cpu.stat`.
-        public static let fields = numbered([
+        public static let names = [
             "usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled", "throttled_usec",
-        ])
+        ]
     }
 
     public struct Memory: KernelCounters {
         public var values: [String: UInt64] = [:]
         public init() {}
         /// `memory.stat`, then the files `memory.current`, `memory.max` and those of swap.
-        public static let fields = numbered([
+        public static let names = [
             "anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped", "file_dirty", "file_writeback",
             "anon_thp", "inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable",
             "slab_reclaimable", "slab_unreclaimable", "pgfault", "pgmajfault", "workingset_refault",
             "workingset_activate", "workingset_nodereclaim", "pgrefill", "pgscan", "pgsteal", "pgactivate",
             "pgdeactivate", "pglazyfree", "pglazyfreed", "thp_fault_alloc", "thp_collapse_alloc", "usage",
             "usage_limit", "swap_usage", "swap_limit",
-        ])
+        ]
     }
 
     public struct MemoryEvents: KernelCounters {
         public var values: [String: UInt64] = [:]
         public init() {}
         /// `memory.events`.
-        public static let fields = numbered(["low", "high", "max", "oom", "oom_kill"])
+        public static let names = ["low", "high", "max", "oom", "oom_kill"]
     }
 
     public struct IO: Message {
@@ -75,12 +81,14 @@ public struct MetricsV2: Message {
             public var values: [String: UInt64] = [:]
             public init() {}
             /// `io.stat`.
-            public static let fields = numbered(["major", "minor", "rbytes", "wbytes", "rios", "wios"])
+            public static let names = ["major", "minor", "rbytes", "wbytes", "rios", "wios"]
         }
 
         public var usage: [Entry] = []
         public init() {}
-        public static let fields: [Field<IO>] = [.repeated(1, \.usage, .message)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &usage)
+        }
     }
 
     public var pids: PidsStat?
@@ -89,10 +97,13 @@ public struct MetricsV2: Message {
     public var io: IO?
     public var memoryEvents: MemoryEvents?
     public init() {}
-    public static let fields: [Field<MetricsV2>] = [
-        .optional(1, \.pids, .message), .optional(2, \.cpu, .message), .optional(4, \.memory, .message),
-        .optional(6, \.io, .message), .optional(8, \.memoryEvents, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pids)
+        field(2, &cpu)
+        field(4, &memory)
+        field(6, &io)
+        field(8, &memoryEvents)
+    }
 }
 
 /// The same where the host has cgroup v1 (containerd/cgroups `stats/v1/metrics.proto`).
@@ -104,29 +115,30 @@ public struct MetricsV1: Message {
             public var values: [String: UInt64] = [:]
             public init() {}
             /// Nanoseconds.
-            public static let fields = numbered(["total", "kernel", "user"])
+            public static let names = ["total", "kernel", "user"]
         }
 
         public struct Throttling: KernelCounters {
             public var values: [String: UInt64] = [:]
             public init() {}
             /// The last one in nanoseconds.
-            public static let fields = numbered(["periods", "throttled_periods", "throttled_time"])
+            public static let names = ["periods", "throttled_periods", "throttled_time"]
         }
 
         public var usage: Usage?
         public var throttling: Throttling?
         public init() {}
-        public static let fields: [Field<CPU>] = [
-            .optional(1, \.usage, .message), .optional(2, \.throttling, .message),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &usage)
+            field(2, &throttling)
+        }
     }
 
     public struct Memory: KernelCounters {
         public struct Entry: KernelCounters {
             public var values: [String: UInt64] = [:]
             public init() {}
-            public static let fields = numbered(["limit", "usage", "max", "failcnt"])
+            public static let names = ["limit", "usage", "max", "failcnt"]
         }
 
         /// `memory.stat` of cgroup v1, each also with `total_` before it, and the limits it ends with.
@@ -141,12 +153,15 @@ public struct MetricsV1: Message {
         public var kernel: Entry?
         public var kernelTCP: Entry?
         public init() {}
-        public static let fields =
-            numbered(own + ["hierarchical_memory_limit", "hierarchical_memsw_limit"] + own.map { "total_" + $0 })
-            + [
-                .optional(33, \.usage, .message), .optional(34, \.swap, .message), .optional(35, \.kernel, .message),
-                .optional(36, \.kernelTCP, .message),
-            ]
+        public static let names =
+            own + ["hierarchical_memory_limit", "hierarchical_memsw_limit"] + own.map { "total_" + $0 }
+        public mutating func fields(_ field: inout Fields) {
+            counters(&field)
+            field(33, &usage)
+            field(34, &swap)
+            field(35, &kernel)
+            field(36, &kernelTCP)
+        }
     }
 
     public struct BlockIO: Message {
@@ -157,24 +172,27 @@ public struct MetricsV1: Message {
             public var minor: UInt64 = 0
             public var value: UInt64 = 0
             public init() {}
-            public static let fields: [Field<Entry>] = [
-                .singular(1, \.operation, .string), .singular(3, \.major, .uint64), .singular(4, \.minor, .uint64),
-                .singular(5, \.value, .uint64),
-            ]
+            public mutating func fields(_ field: inout Fields) {
+                field(1, &operation)
+                field(3, &major)
+                field(4, &minor)
+                field(5, &value)
+            }
         }
 
         public var bytes: [Entry] = []
         public var operations: [Entry] = []
         public init() {}
-        public static let fields: [Field<BlockIO>] = [
-            .repeated(1, \.bytes, .message), .repeated(2, \.operations, .message),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &bytes)
+            field(2, &operations)
+        }
     }
 
     public struct OOMControl: KernelCounters {
         public var values: [String: UInt64] = [:]
         public init() {}
-        public static let fields = numbered(["oom_kill_disable", "under_oom", "oom_kill"])
+        public static let names = ["oom_kill_disable", "under_oom", "oom_kill"]
     }
 
     public var pids: PidsStat?
@@ -183,8 +201,11 @@ public struct MetricsV1: Message {
     public var blockIO: BlockIO?
     public var oom: OOMControl?
     public init() {}
-    public static let fields: [Field<MetricsV1>] = [
-        .optional(2, \.pids, .message), .optional(3, \.cpu, .message), .optional(4, \.memory, .message),
-        .optional(5, \.blockIO, .message), .optional(9, \.oom, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(2, &pids)
+        field(3, &cpu)
+        field(4, &memory)
+        field(5, &blockIO)
+        field(9, &oom)
+    }
 }

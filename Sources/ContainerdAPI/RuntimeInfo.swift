@@ -6,9 +6,10 @@ public struct RuntimeInfo: Message {
         public var version = ""
         public var revision = ""
         public init() {}
-        public static let fields: [Field<Version>] = [
-            .singular(1, \.version, .string), .singular(2, \.revision, .string),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &version)
+            field(2, &revision)
+        }
     }
 
     public var name = ""
@@ -20,7 +21,9 @@ public struct RuntimeInfo: Message {
         self.version = Version()
         self.version?.version = version
     }
-    public static let fields: [Field<RuntimeInfo>] = [
-        .singular(1, \.name, .string), .optional(2, \.version, .message), .map(5, \.annotations, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &name)
+        field(2, &version)
+        field(5, &annotations)
+    }
 }

@@ -12,7 +12,9 @@ public struct RuntimeOptions: Message {
     /// The options as TOML, where they name no file; containerd 1.6 leaves it empty.
     public var configBody: [UInt8] = []
     public init() {}
-    public static let fields: [Field<RuntimeOptions>] = [
-        .singular(1, \.contentType, .string), .singular(2, \.configPath, .string), .singular(3, \.configBody, .bytes),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &contentType)
+        field(2, &configPath)
+        field(3, &configBody)
+    }
 }

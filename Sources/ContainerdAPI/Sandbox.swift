@@ -20,7 +20,9 @@ public enum PodSandboxAPI {
 public struct SandboxReference: Message {
     public var sandboxID = ""
     public init() {}
-    public static let fields: [Field<SandboxReference>] = [.singular(1, \.sandboxID, .string)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &sandboxID)
+    }
 }
 
 public struct CreateSandboxRequest: Message {
@@ -32,19 +34,23 @@ public struct CreateSandboxRequest: Message {
     public var networkNamespacePath = ""
     public var annotations: [String: String] = [:]
     public init() {}
-    public static let fields: [Field<CreateSandboxRequest>] = [
-        .singular(1, \.sandboxID, .string), .singular(2, \.bundlePath, .string), .optional(4, \.options, .message),
-        .singular(5, \.networkNamespacePath, .string), .map(6, \.annotations, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &sandboxID)
+        field(2, &bundlePath)
+        field(4, &options)
+        field(5, &networkNamespacePath)
+        field(6, &annotations)
+    }
 }
 
 public struct StartSandboxResponse: Message {
     public var pid: UInt32 = 0
     public var createdAt: Timestamp?
     public init() {}
-    public static let fields: [Field<StartSandboxResponse>] = [
-        .singular(1, \.pid, .uint32), .optional(2, \.createdAt, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pid)
+        field(2, &createdAt)
+    }
 }
 
 public struct PlatformResponse: Message {
@@ -53,14 +59,17 @@ public struct PlatformResponse: Message {
         public var os = ""
         public var architecture = ""
         public init() {}
-        public static let fields: [Field<Platform>] = [
-            .singular(1, \.os, .string), .singular(2, \.architecture, .string),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &os)
+            field(2, &architecture)
+        }
     }
 
     public var platform: Platform?
     public init() {}
-    public static let fields: [Field<PlatformResponse>] = [.optional(1, \.platform, .message)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &platform)
+    }
 }
 
 public struct SandboxStatusResponse: Message {
@@ -72,10 +81,14 @@ public struct SandboxStatusResponse: Message {
     public var createdAt: Timestamp?
     public var exitedAt: Timestamp?
     public init() {}
-    public static let fields: [Field<SandboxStatusResponse>] = [
-        .singular(1, \.sandboxID, .string), .singular(2, \.pid, .uint32), .singular(3, \.state, .string),
-        .map(4, \.info, .string), .optional(5, \.createdAt, .message), .optional(6, \.exitedAt, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &sandboxID)
+        field(2, &pid)
+        field(3, &state)
+        field(4, &info)
+        field(5, &createdAt)
+        field(6, &exitedAt)
+    }
 }
 
 /// The CRI's `PodSandboxConfig` (Kubernetes `cri-api/pkg/apis/runtime/v1/api.proto`), as far as it says what a virtual machine
@@ -88,15 +101,19 @@ public struct PodSandboxConfig: Message {
         public var sysctls: [String: String] = [:]
         public var resources: Resources?
         public init() {}
-        public static let fields: [Field<Linux>] = [
-            .optional(2, \.securityContext, .message), .map(3, \.sysctls, .string), .optional(5, \.resources, .message),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(2, &securityContext)
+            field(3, &sysctls)
+            field(5, &resources)
+        }
     }
 
     public struct SecurityContext: Message {
         public var namespaces: Namespaces?
         public init() {}
-        public static let fields: [Field<SecurityContext>] = [.optional(1, \.namespaces, .message)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &namespaces)
+        }
     }
 
     /// `NamespaceOption`: 0 is the pod's, 1 the container's, 2 the node's.
@@ -104,7 +121,9 @@ public struct PodSandboxConfig: Message {
         public static let node: Int32 = 2
         public var network: Int32 = 0
         public init() {}
-        public static let fields: [Field<Namespaces>] = [.singular(1, \.network, .int32)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &network)
+        }
     }
 
     /// Of all containers together.
@@ -114,17 +133,21 @@ public struct PodSandboxConfig: Message {
         public var cpuShares: Int64 = 0
         public var memoryLimitInBytes: Int64 = 0
         public init() {}
-        public static let fields: [Field<Resources>] = [
-            .singular(1, \.cpuPeriod, .int64), .singular(2, \.cpuQuota, .int64), .singular(3, \.cpuShares, .int64),
-            .singular(4, \.memoryLimitInBytes, .int64),
-        ]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &cpuPeriod)
+            field(2, &cpuQuota)
+            field(3, &cpuShares)
+            field(4, &memoryLimitInBytes)
+        }
     }
 
     public var hostname = ""
     public var annotations: [String: String] = [:]
     public var linux: Linux?
     public init() {}
-    public static let fields: [Field<PodSandboxConfig>] = [
-        .singular(2, \.hostname, .string), .map(7, \.annotations, .string), .optional(8, \.linux, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(2, &hostname)
+        field(7, &annotations)
+        field(8, &linux)
+    }
 }

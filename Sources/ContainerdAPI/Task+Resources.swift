@@ -5,9 +5,11 @@ public struct CloseIORequest: Message {
     public var execID = ""
     public var stdin = false
     public init() {}
-    public static let fields: [Field<CloseIORequest>] = [
-        .singular(1, \.id, .string), .singular(2, \.execID, .string), .singular(3, \.stdin, .bool),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &execID)
+        field(3, &stdin)
+    }
 }
 
 public struct PidsResponse: Message {
@@ -17,12 +19,17 @@ public struct PidsResponse: Message {
         /// `containerd.runc.v1.ProcessDetails` for a process that was added.
         public var info: AnyMessage?
         public init() {}
-        public static let fields: [Field<Process>] = [.singular(1, \.pid, .uint32), .optional(2, \.info, .message)]
+        public mutating func fields(_ field: inout Fields) {
+            field(1, &pid)
+            field(2, &info)
+        }
     }
 
     public var processes: [Process] = []
     public init() {}
-    public static let fields: [Field<PidsResponse>] = [.repeated(1, \.processes, .message)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &processes)
+    }
 }
 
 public struct UpdateTaskRequest: Message {
@@ -31,13 +38,17 @@ public struct UpdateTaskRequest: Message {
     public var resources: AnyMessage?
     public var annotations: [String: String] = [:]
     public init() {}
-    public static let fields: [Field<UpdateTaskRequest>] = [
-        .singular(1, \.id, .string), .optional(2, \.resources, .message), .map(3, \.annotations, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &resources)
+        field(3, &annotations)
+    }
 }
 
 public struct StatsResponse: Message {
     public var stats: AnyMessage?
     public init() {}
-    public static let fields: [Field<StatsResponse>] = [.optional(1, \.stats, .message)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &stats)
+    }
 }

@@ -37,7 +37,10 @@ public struct TaskProcess: Message, Hashable {
         self.id = id
         self.execID = execID
     }
-    public static let fields: [Field<TaskProcess>] = [.singular(1, \.id, .string), .singular(2, \.execID, .string)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &execID)
+    }
 }
 
 public struct CreateTaskRequest: Message {
@@ -53,24 +56,33 @@ public struct CreateTaskRequest: Message {
     public var checkpoint = ""
     public var options: AnyMessage?
     public init() {}
-    public static let fields: [Field<CreateTaskRequest>] = [
-        .singular(1, \.id, .string), .singular(2, \.bundle, .string), .repeated(3, \.rootfs, .message),
-        .singular(4, \.terminal, .bool), .singular(5, \.stdin, .string), .singular(6, \.stdout, .string),
-        .singular(7, \.stderr, .string), .singular(8, \.checkpoint, .string),
-        .optional(10, \.options, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &bundle)
+        field(3, &rootfs)
+        field(4, &terminal)
+        field(5, &stdin)
+        field(6, &stdout)
+        field(7, &stderr)
+        field(8, &checkpoint)
+        field(10, &options)
+    }
 }
 
 public struct CreateTaskResponse: Message {
     public var pid: UInt32 = 0
     public init() {}
-    public static let fields: [Field<CreateTaskResponse>] = [.singular(1, \.pid, .uint32)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pid)
+    }
 }
 
 public struct StartResponse: Message {
     public var pid: UInt32 = 0
     public init() {}
-    public static let fields: [Field<StartResponse>] = [.singular(1, \.pid, .uint32)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pid)
+    }
 }
 
 public struct DeleteResponse: Message {
@@ -78,9 +90,11 @@ public struct DeleteResponse: Message {
     public var exitStatus: UInt32 = 0
     public var exitedAt: Timestamp?
     public init() {}
-    public static let fields: [Field<DeleteResponse>] = [
-        .singular(1, \.pid, .uint32), .singular(2, \.exitStatus, .uint32), .optional(3, \.exitedAt, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &pid)
+        field(2, &exitStatus)
+        field(3, &exitedAt)
+    }
 }
 
 public struct ExecProcessRequest: Message {
@@ -93,11 +107,15 @@ public struct ExecProcessRequest: Message {
     /// The runtime specification's `process` object as JSON.
     public var spec: AnyMessage?
     public init() {}
-    public static let fields: [Field<ExecProcessRequest>] = [
-        .singular(1, \.id, .string), .singular(2, \.execID, .string), .singular(3, \.terminal, .bool),
-        .singular(4, \.stdin, .string), .singular(5, \.stdout, .string), .singular(6, \.stderr, .string),
-        .optional(7, \.spec, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &execID)
+        field(3, &terminal)
+        field(4, &stdin)
+        field(5, &stdout)
+        field(6, &stderr)
+        field(7, &spec)
+    }
 }
 
 public struct KillRequest: Message {
@@ -106,10 +124,12 @@ public struct KillRequest: Message {
     public var signal: UInt32 = 0
     public var all = false
     public init() {}
-    public static let fields: [Field<KillRequest>] = [
-        .singular(1, \.id, .string), .singular(2, \.execID, .string), .singular(3, \.signal, .uint32),
-        .singular(4, \.all, .bool),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &execID)
+        field(3, &signal)
+        field(4, &all)
+    }
 }
 
 public struct ResizePtyRequest: Message {
@@ -118,19 +138,22 @@ public struct ResizePtyRequest: Message {
     public var width: UInt32 = 0
     public var height: UInt32 = 0
     public init() {}
-    public static let fields: [Field<ResizePtyRequest>] = [
-        .singular(1, \.id, .string), .singular(2, \.execID, .string), .singular(3, \.width, .uint32),
-        .singular(4, \.height, .uint32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &execID)
+        field(3, &width)
+        field(4, &height)
+    }
 }
 
 public struct WaitResponse: Message {
     public var exitStatus: UInt32 = 0
     public var exitedAt: Timestamp?
     public init() {}
-    public static let fields: [Field<WaitResponse>] = [
-        .singular(1, \.exitStatus, .uint32), .optional(2, \.exitedAt, .message),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &exitStatus)
+        field(2, &exitedAt)
+    }
 }
 
 public struct StateResponse: Message {
@@ -155,12 +178,19 @@ public struct StateResponse: Message {
     public var exitedAt: Timestamp?
     public var execID = ""
     public init() {}
-    public static let fields: [Field<StateResponse>] = [
-        .singular(1, \.id, .string), .singular(2, \.bundle, .string), .singular(3, \.pid, .uint32),
-        .singular(4, \.status, .int32), .singular(5, \.stdin, .string), .singular(6, \.stdout, .string),
-        .singular(7, \.stderr, .string), .singular(8, \.terminal, .bool), .singular(9, \.exitStatus, .uint32),
-        .optional(10, \.exitedAt, .message), .singular(11, \.execID, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &bundle)
+        field(3, &pid)
+        field(4, &status)
+        field(5, &stdin)
+        field(6, &stdout)
+        field(7, &stderr)
+        field(8, &terminal)
+        field(9, &exitStatus)
+        field(10, &exitedAt)
+        field(11, &execID)
+    }
 }
 
 /// The request of every call that needs no more than the task's id.
@@ -168,7 +198,9 @@ public struct TaskReference: Message {
     public var id = ""
     public init() {}
     public init(_ id: String) { self.id = id }
-    public static let fields: [Field<TaskReference>] = [.singular(1, \.id, .string)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+    }
 }
 
 public struct ConnectResponse: Message {
@@ -176,14 +208,19 @@ public struct ConnectResponse: Message {
     public var taskPID: UInt32 = 0
     public var version = ""
     public init() {}
-    public static let fields: [Field<ConnectResponse>] = [
-        .singular(1, \.shimPID, .uint32), .singular(2, \.taskPID, .uint32), .singular(3, \.version, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &shimPID)
+        field(2, &taskPID)
+        field(3, &version)
+    }
 }
 
 public struct ShutdownRequest: Message {
     public var id = ""
     public var now = false
     public init() {}
-    public static let fields: [Field<ShutdownRequest>] = [.singular(1, \.id, .string), .singular(2, \.now, .bool)]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &id)
+        field(2, &now)
+    }
 }

@@ -10,9 +10,10 @@ public struct AnyMessage: Message {
         self.typeURL = typeURL
         value = message.encoded()
     }
-    public static let fields: [Field<AnyMessage>] = [
-        .singular(1, \.typeURL, .string), .singular(2, \.value, .bytes),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &typeURL)
+        field(2, &value)
+    }
 }
 
 /// `google.protobuf.Timestamp`: time since the Unix epoch.
@@ -24,9 +25,10 @@ public struct Timestamp: Message, Equatable {
         seconds = Int64(clamping: nanosecondsSinceEpoch / 1_000_000_000)
         nanoseconds = Int32(nanosecondsSinceEpoch % 1_000_000_000)
     }
-    public static let fields: [Field<Timestamp>] = [
-        .singular(1, \.seconds, .int64), .singular(2, \.nanoseconds, .int32),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &seconds)
+        field(2, &nanoseconds)
+    }
 }
 
 /// `containerd.types.Mount`. A container's rootfs is a list of them: each read-only filesystem image is a lower layer,
@@ -42,8 +44,10 @@ public struct Mount: Message {
         self.source = source
         self.options = options
     }
-    public static let fields: [Field<Mount>] = [
-        .singular(1, \.type, .string), .singular(2, \.source, .string), .singular(3, \.target, .string),
-        .repeated(4, \.options, .string),
-    ]
+    public mutating func fields(_ field: inout Fields) {
+        field(1, &type)
+        field(2, &source)
+        field(3, &target)
+        field(4, &options)
+    }
 }

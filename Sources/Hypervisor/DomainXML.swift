@@ -73,7 +73,7 @@ public enum DomainXML {
         if machine.pluggable {
             // One bridge for all disks. libvirt wants a root port before it; a root port for each would cost more.
             for (index, model, address) in [
-                ("1", "pcie-root-port", machine.rootPortAddress),
+                ("1", "pcie-root-port", MachineConfiguration.rootPortAddress),
                 ("2", "pcie-to-pci-bridge", MachineConfiguration.bridgeAddress),
             ] {
                 devices.append(
@@ -84,7 +84,7 @@ public enum DomainXML {
             devices.append(
                 XMLElement(
                     "memballoon", ["model": "virtio", "freePageReporting": "on"],
-                    [pci(.init(slot: MachineConfiguration.balloonSlot, function: 0))]))
+                    [pci(machine.balloonAddress)]))
         } else {
             devices.append(XMLElement("memballoon", ["model": "none"]))
         }
@@ -107,13 +107,6 @@ public enum DomainXML {
                 [
                     XMLElement("source", ["path": machine.consoleLog, "append": "on"]),
                     XMLElement("target", ["type": "virtio"]),
-                ]))
-        devices.append(
-            XMLElement(
-                "rng", ["model": "virtio"],
-                [
-                    XMLElement("backend", ["model": "random"], text: "/dev/urandom"),
-                    pci(machine.entropyAddress),
                 ]))
         if let share = machine.share { devices.append(share.element(pci(MachineConfiguration.shareAddress))) }
         for (index, disk) in machine.disks.enumerated() {

@@ -122,7 +122,7 @@ public struct MachineConfiguration: Sendable {
     // 0 is the host bridge and 31 the chipset's own devices (ICH9).
     static let vsockSlot = 1
     static let consoleSlot = 2
-    static let entropySlot = 3
+    static let shareSlot = 3
     static let balloonSlot = 4
     static let firstDiskSlot = 5
 
@@ -133,15 +133,15 @@ public struct MachineConfiguration: Sendable {
         Address(slot: Self.consoleSlot, function: 0, multifunction: !networkCards.isEmpty)
     }
 
-    /// Beside the random number generator, or the root port: nobody unplugs either, and disks need the slots.
-    static let shareAddress = Address(slot: entropySlot, function: 1)
+    static let shareAddress = Address(slot: shareSlot, function: 0)
     /// Behind the bridge, where there is one. The guest's kernel gives a bridge addresses for what it finds behind it at
     /// boot, in pieces of a mebibyte: with nothing there it would have none for what comes later.
-    var entropyAddress: Address {
+    var balloonAddress: Address {
         if pluggable { return Address(bus: 2, slot: Self.mostPluggedDisks + 1, function: 0) }
-        return Address(slot: Self.entropySlot, function: 0, multifunction: share != nil)
+        return Address(slot: Self.balloonSlot, function: 0)
     }
-    var rootPortAddress: Address { Address(slot: Self.entropySlot, function: 0, multifunction: share != nil) }
+    /// In the place that the balloon has without a bridge.
+    static let rootPortAddress = Address(slot: balloonSlot, function: 0)
     static let bridgeAddress = Address(bus: 1, slot: 0, function: 0)
 
     /// A conventional bus has 31 slots for devices.

@@ -2,7 +2,8 @@ import AgentAPI
 import OCISpec
 
 extension ContainerSpec {
-    /// What the guest carries out of a bundle's configuration.
+    /// What the guest carries out of a bundle's configuration. The filter of system calls is left out: it takes long enough to
+    /// be compiled beside something else (`SeccompFilter`).
     /// - Parameter joinable: for a container of a pod, the id of the container that has the namespace at this path; nil for
     ///   a path that is none of the pod's. Without it the sandbox is the container's alone (`cloister run`).
     /// - Throws: `SandboxError` for what means nothing in a sandbox, in a sentence.
@@ -16,7 +17,6 @@ extension ContainerSpec {
         mounts = spec.mounts.map(Mount.init)
         guard let linux = spec.linux else { return }
         resources = linux.resources.map { Resources($0) } ?? Resources()
-        seccomp = linux.seccomp.map(Seccomp.init)
         maskedPaths = linux.maskedPaths
         readOnlyPaths = linux.readonlyPaths
         sysctls = linux.sysctl
@@ -122,30 +122,5 @@ extension Device {
         fileMode = device.fileMode ?? 0o666
         uid = device.uid ?? 0
         gid = device.gid ?? 0
-    }
-}
-
-extension Seccomp {
-    init(_ profile: SeccompProfile) {
-        self.init()
-        defaultAction = profile.defaultAction.rawValue
-        defaultErrno = profile.defaultErrnoRet
-        architectures = profile.architectures
-        flags = profile.flags
-        rules = profile.syscalls.map { rule in
-            var result = Rule()
-            result.names = rule.names
-            result.action = rule.action.rawValue
-            result.errno = rule.errnoRet
-            result.arguments = rule.args.map { argument in
-                var result = Argument()
-                result.index = argument.index
-                result.value = argument.value
-                result.valueTwo = argument.valueTwo ?? 0
-                result.comparison = argument.op.rawValue
-                return result
-            }
-            return result
-        }
     }
 }

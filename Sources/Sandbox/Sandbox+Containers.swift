@@ -21,6 +21,7 @@ extension Sandbox {
         var request = CreateContainerRequest()
         request.containerID = id
         request.spec = try ContainerSpec(spec, joinable: joinable)
+        let filter = spec.linux?.seccomp.map { profile in Background("seccomp") { try SeccompFilter(profile) } }
         // Without a name of its own a container has its host's, and the guest has none.
         if request.spec.hostname.isEmpty, request.spec.namespaces.contains("uts") { request.spec.hostname = hostName() }
         // The guest's own network is the pod's.
@@ -32,6 +33,7 @@ extension Sandbox {
             try bootIfNeeded(disks: disks, for: id)
             try plugDevices(for: &request, as: spec.linux?.resources?.devices ?? [])
             try configureNetwork()
+            request.spec.seccomp = try filter?.value()
             let container = try create(request, bundle: bundle, stdio)
             state.withLock { state in
                 // Whose namespaces the pod's others share: the first of those there are.

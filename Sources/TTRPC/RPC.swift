@@ -49,16 +49,21 @@ struct WireRequest: Message {
     var method = ""
     var payload: [UInt8] = []
     var timeoutInNanoseconds: Int64 = 0
-    static let fields: [Field<WireRequest>] = [
-        .singular(1, \.service, .string), .singular(2, \.method, .string), .singular(3, \.payload, .bytes),
-        .singular(4, \.timeoutInNanoseconds, .int64),
-    ]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &service)
+        field(2, &method)
+        field(3, &payload)
+        field(4, &timeoutInNanoseconds)
+    }
 }
 
 struct WireStatus: Message {
     var code: Int32 = 0
     var message = ""
-    static let fields: [Field<WireStatus>] = [.singular(1, \.code, .int32), .singular(2, \.message, .string)]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &code)
+        field(2, &message)
+    }
 }
 
 extension WireStatus {
@@ -71,5 +76,8 @@ extension WireStatus {
 struct WireResponse: Message {
     var status: WireStatus?
     var payload: [UInt8] = []
-    static let fields: [Field<WireResponse>] = [.optional(1, \.status, .message), .singular(2, \.payload, .bytes)]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &status)
+        field(2, &payload)
+    }
 }

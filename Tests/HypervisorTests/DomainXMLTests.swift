@@ -61,7 +61,6 @@ import Testing
         #expect(!DomainXML.render(configuration { $0.firmware = nil }).contains("<loader"))
     }
 
-    /// Beside the random number generator, whose slot announces it.
     @Test func aShare() {
         let machine = configuration { $0.share = Share(socket: "/s/files", tag: "tag") }
         let device = DomainXML.render(machine).components(between: "<filesystem type='mount'>", and: "</filesystem>")
@@ -69,10 +68,6 @@ import Testing
         for part in ["<driver type='virtiofs'/>", "<source socket='/s/files'/>", "<target dir='tag'/>"] {
             #expect(device.allSatisfy { $0.contains(part) })
         }
-        #expect(machine.entropyAddress.multifunction)
-        #expect(machine.entropyAddress.slot == MachineConfiguration.shareAddress.slot)
-        #expect(MachineConfiguration.shareAddress.function != machine.entropyAddress.function)
-        #expect(!configuration().entropyAddress.multifunction)
         #expect(!DomainXML.render(configuration()).contains("<filesystem"))
     }
 
@@ -80,19 +75,22 @@ import Testing
     @Test func portsForDisks() {
         let machine = configuration(disks: 2) {
             $0.pluggable = true
+            $0.balloon = true
             $0.share = Share(socket: "/s/files", tag: "tag")
         }
         let xml = DomainXML.render(machine)
         #expect(
             xml.components(between: "<controller type='pci' index='", and: "'>")
                 == ["1' model='pcie-root-port", "2' model='pcie-to-pci-bridge"])
-        #expect(machine.rootPortAddress.slot == MachineConfiguration.shareAddress.slot)
-        #expect(machine.rootPortAddress.multifunction && !machine.entropyAddress.multifunction)
+        let balloon = xml.components(
+            between: "<memballoon model='virtio' freePageReporting='on'>", and: "</memballoon>")
+        #expect(balloon.count == 1 && balloon.allSatisfy { $0.contains("bus='0x2' slot='0x1f' function='0x0'") })
+        #expect(MachineConfiguration.rootPortAddress != MachineConfiguration.shareAddress)
         let ports = (0..<MachineConfiguration.mostPluggedDisks).map { MachineConfiguration.address(ofPort: $0) }
-        for place in ports + [machine.entropyAddress] {
+        for place in ports + [machine.balloonAddress] {
             #expect(place.bus == 2 && (1...31).contains(place.slot) && place.function == 0)
         }
-        #expect(Set(ports.map(\.slot) + [machine.entropyAddress.slot]).count == 31)
+        #expect(Set(ports.map(\.slot) + [machine.balloonAddress.slot]).count == 31)
         // Nothing of it where nobody asks.
         #expect(!DomainXML.render(configuration(disks: 2)).contains("type='pci' index"))
         #expect(!DomainXML.render(configuration(disks: 2)).contains("bus='0x2'"))

@@ -148,6 +148,20 @@ def test_a_seccomp_profile_of_ones_own_is_taken(cloister, tmp_path):
     assert "not supported" in output
 
 
+@pytest.mark.parametrize("profile, reason", [
+    ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_FROWN"}]},
+     'seccomp: there is no action "SCMP_ACT_FROWN"'),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["personality"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]}
+        for value in range(5000)]}, "Linux takes 4096 at most"),
+], ids=["action", "length"])
+def test_a_seccomp_profile_that_makes_no_filter_is_refused(cloister, tmp_path, profile, reason):
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    result = cloister("run", "--rm", "--security-opt", f"seccomp={tmp_path}/profile.json", DEMO, "true", check=125)
+    message = result.stderr.decode().splitlines()[-1]
+    assert message.startswith("cloister: ") and reason in message and result.stdout == b""
+
+
 def test_a_container_out_of_memory_is_killed(cloister):
     result = cloister("run", "--rm", "--memory", "32m", DEMO, "sh", "-c", "tail /dev/zero")
     assert result.returncode == 137

@@ -10,7 +10,6 @@ struct Everything: Message {
     var text = ""
     var blob: [UInt8] = []
     var real = 0.0
-    var fixed: UInt64 = 0
     var child: [Everything] = []
     var maybe: Int64?
     var texts: [String] = []
@@ -25,12 +24,21 @@ struct Everything: Message {
         set { child = newValue.map { [$0] } ?? [] }
     }
 
-    static let fields: [Field<Everything>] = [
-        .singular(1, \.u32, .uint32), .singular(2, \.u64, .uint64), .singular(3, \.i32, .int32),
-        .singular(4, \.i64, .int64), .singular(5, \.flag, .bool), .singular(6, \.text, .string),
-        .singular(7, \.blob, .bytes), .singular(8, \.real, .double), .singular(9, \.fixed, .fixed64),
-        .optional(10, \.onlyChild, .message), .optional(11, \.maybe, .int64), .repeated(12, \.texts, .string),
-        .repeated(13, \.numbers, .uint32), .repeated(14, \.children, .message), .map(15, \.labels, .string),
-        .map(200, \.parts, .message),
-    ]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &u32)
+        field(2, &u64)
+        field(3, &i32)
+        field(4, &i64)
+        field(5, &flag)
+        field(6, &text)
+        field(7, &blob)
+        field(8, &real)
+        field(10, &onlyChild)
+        field(11, &maybe)
+        field(12, &texts)
+        field(13, &numbers)
+        field(14, &children)
+        field(15, &labels)
+        field(200, &parts)
+    }
 }

@@ -9,7 +9,9 @@ private struct Text: Message, Equatable {
     var value = ""
     init() {}
     init(_ value: String) { self.value = value }
-    static let fields: [Field<Text>] = [.singular(1, \.value, .string)]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &value)
+    }
 }
 
 private let echo = RPC<Text, Text>("test.Service", "Echo")

@@ -56,6 +56,7 @@ int cs_term_signal(int status);
 // Calls that glibc declares under _GNU_SOURCE, where Swift does not look. All descriptors are opened close-on-exec.
 int cs_accept(int listener);
 int cs_pipe(int fds[2]);
+int cs_memfd(const char *name);
 int cs_unshare_mounts(void);
 // Puts the calling thread, and no other, into these namespaces: of mounts, network and host name.
 int cs_enter_namespaces(int mount, int network, int name);

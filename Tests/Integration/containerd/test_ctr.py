@@ -313,6 +313,13 @@ def test_seccomp(ctr, tmp_path):
     assert b"not permitted" in result.stderr
 
 
+def test_a_seccomp_profile_that_cannot_be(ctr, tmp_path):
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_FROWN"}))
+    result = ctr.run("true", flags=["--seccomp", "--seccomp-profile", profile], check=1)
+    assert b"seccomp" in result.stderr and b"SCMP_ACT_FROWN" in result.stderr
+
+
 def test_no_new_privileges(ctr):
     assert ctr.sh("grep NoNewPrivs /proc/self/status") == "NoNewPrivs:\t1\n"
     assert ctr.sh("grep NoNewPrivs /proc/self/status", flags=["--allow-new-privs"]) == "NoNewPrivs:\t0\n"

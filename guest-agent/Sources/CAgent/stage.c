@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -89,14 +88,17 @@ int ca_set_rlimit(int resource, uint64_t soft, uint64_t hard) {
 }
 
 int ca_seccomp_load(const void *program, size_t length_in_bytes, unsigned flags) {
+    // Of 65536 and more the kernel would be told the remainder.
+    if (length_in_bytes > BPF_MAXINSNS * sizeof(struct sock_filter)) {
+        errno = EINVAL;
+        return -1;
+    }
     struct sock_fprog filter = {
         .len = (unsigned short)(length_in_bytes / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)program,
     };
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 }
-
-int ca_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 int ca_open_terminal_peer(int master) {
     int unlocked = 0;

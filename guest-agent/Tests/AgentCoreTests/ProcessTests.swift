@@ -25,29 +25,47 @@ struct ProcessTests {
         return response
     }
 
-    private func seccomp() -> Seccomp {
-        var rule = Seccomp.Rule()
-        rule.names = ["mkdir", "mkdirat", "a_call_of_another_kernel"]
-        rule.action = "SCMP_ACT_ERRNO"
-        rule.errno = UInt32(EXDEV)
-        var personality = Seccomp.Rule()
-        personality.names = ["sync"]
-        personality.action = "SCMP_ACT_KILL_PROCESS"
-        var profile = Seccomp()
-        profile.defaultAction = "SCMP_ACT_ALLOW"
-        profile.architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-        profile.rules = [rule, personality]
-        return profile
-    }
+    /// Fails mkdir(2) and mkdirat(2) with EXDEV and kills for sync(2): by x86-64's numbers, the first two by i386's as well.
+    private static let filter: SeccompFilter = {
+        let instructions: [(code: UInt16, whenTrue: UInt8, whenFalse: UInt8, value: UInt32)] = [
+            (0x20, 0, 0, 4),  // load the architecture
+            (0x15, 5, 0, 0x4000_0003),  // i386: below
+            (0x20, 0, 0, 0),  // load the call's number
+            (0x15, 7, 0, 83), (0x15, 6, 0, 258), (0x15, 6, 0, 162),
+            (0x06, 0, 0, 0x7fff_0000),  // allow
+            (0x20, 0, 0, 0), (0x15, 2, 0, 39), (0x15, 1, 0, 296), (0x06, 0, 0, 0x7fff_0000),
+            (0x06, 0, 0, 0x0005_0000 | UInt32(EXDEV)), (0x06, 0, 0, 0x8000_0000),
+        ]
+        var filter = SeccompFilter()
+        for (code, whenTrue, whenFalse, value) in instructions {
+            withUnsafeBytes(of: code) { filter.program += $0 }
+            filter.program += [whenTrue, whenFalse]
+            withUnsafeBytes(of: value) { filter.program += $0 }
+        }
+        return filter
+    }()
 
     @Test(arguments: [false, true]) func filtersSystemCalls(noNewPrivileges: Bool) throws {
         let agent = try AgentFixture()
         let outcome = try agent.runContainer(shell: "busybox mkdir /a; busybox sync; echo $?") {
-            $0.seccomp = seccomp()
+            $0.seccomp = Self.filter
             $0.process.noNewPrivileges = noNewPrivileges
         }
         #expect(outcome.errors.contains("can't create directory '/a': Invalid cross-device link"))
         #expect(outcome.output == "159\n")
+    }
+
+    /// 65537 is 1 in the kernel's count of 16 bits, and this program's first instruction allows everything.
+    @Test(arguments: [0, 4097, 65537]) func refusesAFilterThatTheKernelDoes(_ count: Int) throws {
+        let agent = try AgentFixture()
+        let allow: [UInt8] = [6, 0, 0, 0, 0, 0, 0xff, 0x7f]
+        let error = try #require(throws: RPCError.self) {
+            try agent.runContainer(shell: "echo ran") {
+                $0.seccomp = SeccompFilter()
+                $0.seccomp?.program = [[UInt8]](repeating: allow, count: count).flatMap { $0 }
+            }
+        }
+        #expect(error.message == "seccomp: Invalid argument")
     }
 
     /// mkdir("/proc/a", 0), which no kernel does, by its 32-bit number; exits with the error's number.
@@ -55,7 +73,7 @@ struct ProcessTests {
         let agent = try AgentFixture()
         let program = try #require(Self.run32BitProgram())
         defer { unlink(program) }
-        for (profile, expected) in [(nil, UInt32(ENOENT)), (seccomp(), UInt32(EXDEV))] {
+        for (profile, expected) in [(nil, UInt32(ENOENT)), (Self.filter, UInt32(EXDEV))] {
             let outcome = try agent.runContainer(shell: "/mkdir32") {
                 $0.seccomp = profile
                 $0.mounts.append(AgentFixture.mount("/mkdir32", "bind", [], source: program))
@@ -84,7 +102,7 @@ struct ProcessTests {
         let agent = try AgentFixture()
         _ = try startBox(agent) {
             $0.hostname = "inner"
-            $0.seccomp = seccomp()
+            $0.seccomp = Self.filter
         }
         let outcome = try exec(
             agent, "1",

@@ -162,35 +162,6 @@ struct TableTests {
         #expect(MountOptions(["ro", "rw"]).flags == 0 && MountOptions(["rw", "ro"]).cleared == 0)
     }
 
-    /// Runs the joined program's prologue by hand: where does each architecture end up?
-    @Test func filterProgramsAreJoined() throws {
-        func part(_ marker: UInt8, _ count: Int) -> [UInt8] {
-            [UInt8](repeating: marker, count: 8 * count)
-        }
-        var joined = SeccompProgram(part(0xa, 300))
-        joined.add(part(0xb, 2), architecture: 0xb)
-        joined.add(part(0xc, 1), architecture: 0xc)
-        let bytes = joined.bytes
-        func target(_ architecture: UInt8) throws -> UInt8 {
-            var index = 1
-            while bytes[8 * index] == 0x15 {
-                let isIt = bytes[8 * index + 4] == architecture
-                index += 1 + Int(isIt ? bytes[8 * index + 2] : bytes[8 * index + 3])
-                if isIt {
-                    let jump = bytes[(8 * index + 4)..<(8 * index + 8)].reversed().reduce(0) {
-                        $0 << 8 | Int($1)
-                    }
-                    index += 1 + jump
-                }
-            }
-            return bytes[8 * index]
-        }
-        #expect(bytes.count == 8 * (5 + 303))
-        #expect(try [0x3e, 0xb, 0xc].map(target) == [0xa, 0xb, 0xc])
-        #expect(bytes[8 * (5 + 300)] == 0xb && bytes[8 * (5 + 302)] == 0xc)
-        #expect(SeccompProgram(part(1, 1)).bytes == part(1, 1))
-    }
-
     @Test(arguments: [
         ("web", true), ("a1_b.c-d", true), ("", false), (".", false), ("..", false), ("a/b", false),
         ("-a", false),

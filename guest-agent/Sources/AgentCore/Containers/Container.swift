@@ -29,8 +29,7 @@ final class Container: Sendable {
         try agent.disks.number(&request.spec)
         let namespaces = try ContainerNamespaces(request.spec, of: agent)
         self.namespaces = namespaces
-        let profile = request.spec.seccomp
-        let compilation = Background("seccomp") { try profile.map { try SeccompFilter($0) } }
+        filter = request.spec.seccomp
         shared = try agent.share.prepare(request)
         let rootfs = try RootfsMount(request.rootfs, containerID: id, disks: agent.disks)
         self.rootfs = rootfs
@@ -41,10 +40,9 @@ final class Container: Sendable {
             var stage = StageRequest()
             stage.process = request.spec.process
             stage.container = request.spec
-            // Compiled, it goes beside, because processes that join later are filtered too.
+            // It goes beside, because processes that join later are filtered too.
             stage.container?.seccomp = nil
-            stage.filter = try compilation.value()
-            filter = stage.filter
+            stage.filter = filter
             stage.rootfs = rootfs.path
             stage.containerID = id
             stage.namespaces = namespaces.own

@@ -18,11 +18,15 @@ struct StageRequest: Message {
     var filter: SeccompFilter?
     /// The kinds of other containers' namespaces the container to make shares, in the order of their descriptors.
     var joinedKinds: [String] = []
-    static let fields: [Field<StageRequest>] = [
-        .singular(1, \.process, .message), .optional(2, \.container, .message), .singular(3, \.rootfs, .string),
-        .singular(4, \.containerID, .string), .repeated(5, \.namespaces, .string), .optional(6, \.filter, .message),
-        .repeated(7, \.joinedKinds, .string),
-    ]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &process)
+        field(2, &container)
+        field(3, &rootfs)
+        field(4, &containerID)
+        field(5, &namespaces)
+        field(6, &filter)
+        field(7, &joinedKinds)
+    }
 }
 
 /// What the stage answers: first that it is ready, or why not; after the word to start nothing (the channel closes as the
@@ -31,7 +35,10 @@ struct StageReport: Message {
     /// An `RPCError.Code`; 0: ready.
     var code: Int32 = 0
     var message = ""
-    static let fields: [Field<StageReport>] = [.singular(1, \.code, .int32), .singular(2, \.message, .string)]
+    mutating func fields(_ field: inout Fields) {
+        field(1, &code)
+        field(2, &message)
+    }
 }
 
 /// A connected unix socket between the agent and one init stage: messages with a length of four bytes before them.

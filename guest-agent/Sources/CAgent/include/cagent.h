@@ -4,7 +4,6 @@
 #include "crtnetlink.h"
 #include <errno.h>
 #include <poll.h>
-#include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -94,7 +93,6 @@ int ca_set_ids(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t count)
 int ca_set_rlimit(int resource, uint64_t soft, uint64_t hard);
 // Loads a compiled filter: seccomp(2). `flags` is SECCOMP_FILTER_FLAG_*.
 int ca_seccomp_load(const void *program, size_t length_in_bytes, unsigned flags);
-int ca_memfd(const char *name);
 // Terminals: unlocks a master and opens its slave without a path (TIOCGPTPEER); makes a terminal the session's.
 int ca_open_terminal_peer(int master);
 int ca_terminal_number(int master);

@@ -7,7 +7,9 @@
 ///     A…                          (decides for every other architecture too)
 ///     B…
 struct SeccompProgram {
-    private static let instructionInBytes = 8
+    static let instructionInBytes = 8
+    /// `BPF_MAXINSNS` (linux/bpf_common.h).
+    static let mostInstructions = 4096
     // BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_JMP | BPF_JA
     private static let (loadAbsolute, jumpIfEqual, jump): (UInt16, UInt16, UInt16) = (0x20, 0x15, 0x05)
     /// Offset of `arch` in `struct seccomp_data` (linux/seccomp.h).

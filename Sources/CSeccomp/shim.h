@@ -1,0 +1,3 @@
+// libseccomp: programs of system call filters.
+#pragma once
+#include <seccomp.h>
