@@ -31,21 +31,21 @@ public final class Container: Sendable {
         var request = UpdateContainerRequest()
         request.containerID = id
         request.resources = Resources(pod: resources)
-        _ = try guest.client.call(Agent.updateContainer, request)
+        _ = try guest.call(Agent.updateContainer, request)
     }
 
     /// Freezes every process; returns when they stand. Killing works while they do.
-    public func pause() throws(RPCError) { _ = try guest.client.call(Agent.pauseContainer, ContainerReference(id)) }
+    public func pause() throws(RPCError) { _ = try guest.call(Agent.pauseContainer, ContainerReference(id)) }
 
-    public func resume() throws(RPCError) { _ = try guest.client.call(Agent.resumeContainer, ContainerReference(id)) }
+    public func resume() throws(RPCError) { _ = try guest.call(Agent.resumeContainer, ContainerReference(id)) }
 
     /// Process numbers in the guest, of the init, of what was added and of all their descendants.
     public func processes() throws(RPCError) -> [UInt32] {
-        try guest.client.call(Agent.containerProcesses, ContainerReference(id)).pids
+        try guest.call(Agent.containerProcesses, ContainerReference(id)).pids
     }
 
     public func stats() throws(RPCError) -> ContainerStats {
-        try guest.client.call(Agent.containerStats, ContainerReference(id))
+        try guest.call(Agent.containerStats, ContainerReference(id))
     }
 
     /// Runs `handler`, on a thread of its own, each time the guest's kernel has killed processes of the container for want
@@ -54,7 +54,7 @@ public final class Container: Sendable {
         Thread.start("out-of-memory") { [guest, id] in
             var count = OutOfMemoryCount()
             count.containerID = id
-            while let answer = try? guest.client.call(Agent.waitOutOfMemory, count), answer.kills > count.kills {
+            while let answer = try? guest.call(Agent.waitOutOfMemory, count), answer.kills > count.kills {
                 count.kills = answer.kills
                 handler()
             }

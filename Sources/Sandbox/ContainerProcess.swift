@@ -66,7 +66,7 @@ public final class ContainerProcess: Sendable {
             case .created, .running: throw SandboxError(.wrongState, "the process has already been started")
             }
         }
-        do { _ = try guest.client.call(Agent.startProcess, reference) } catch {
+        do { _ = try guest.call(Agent.startProcess, reference) } catch {
             settle(.stopped(pid: pid, .unknown()))
             throw error
         }
@@ -83,7 +83,7 @@ public final class ContainerProcess: Sendable {
     private func awaitEnd(_ pid: UInt32) {
         let own = Thread.number
         state.withLock { $0.waiter = own }
-        let answer = try? guest.client.call(Agent.waitProcess, reference)
+        let answer = try? guest.call(Agent.waitProcess, reference)
         let exit = answer.map { answer in
             Exit(
                 status: answer.exitStatus, atInNanosecondsSinceEpoch: answer.exitedAtInNanoseconds,
@@ -113,7 +113,7 @@ public final class ContainerProcess: Sendable {
         request.process = reference
         request.signal = number
         request.all = all
-        _ = try guest.client.call(Agent.signalProcess, request)
+        _ = try guest.call(Agent.signalProcess, request)
     }
 
     public func resize(rows: UInt32, columns: UInt32) throws(RPCError) {
@@ -121,7 +121,7 @@ public final class ContainerProcess: Sendable {
         request.process = reference
         request.rows = rows
         request.columns = columns
-        _ = try guest.client.call(Agent.resizeTerminal, request)
+        _ = try guest.call(Agent.resizeTerminal, request)
     }
 
     /// Kills the process if it lives and forgets it, in the guest and here.
@@ -132,7 +132,7 @@ public final class ContainerProcess: Sendable {
         ports.cancel()
         guest.removals.begin(reference)
         let remove: @Sendable () -> Void = { [guest, reference] in
-            _ = try? guest.client.call(Agent.deleteProcess, reference)
+            _ = try? guest.call(Agent.deleteProcess, reference)
             guest.removals.end(reference)
         }
         if waits { remove() } else { Thread.start("delete-process", remove) }

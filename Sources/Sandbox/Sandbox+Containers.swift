@@ -59,7 +59,7 @@ extension Sandbox {
         var request = request
         request.io = ports.io
         let response = try timings.measure("disks and container") {
-            do { return try guest.client.call(Agent.createContainer, request) } catch {
+            do { return try guest.call(Agent.createContainer, request) } catch {
                 ports.cancel()
                 throw error
             }
@@ -106,7 +106,7 @@ extension Sandbox {
         request.process = ProcessSpec(process, user: "")
         request.io = ports.io
         let response: ProcessResponse
-        do { response = try guest.client.call(Agent.createProcess, request) } catch {
+        do { response = try guest.call(Agent.createProcess, request) } catch {
             ports.cancel()
             throw error
         }

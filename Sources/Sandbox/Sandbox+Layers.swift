@@ -46,7 +46,7 @@ extension Sandbox {
             request.disksBelow = layer.disksBelow.compactMap { serials[$0] }
             do {
                 return try timings.measure("unpack layer \(index + 1)") {
-                    try guest.client.call(Agent.unpackLayer, request)
+                    try guest.call(Agent.unpackLayer, request)
                 }
             } catch let error as RPCError { throw Self.explain(error, layer) }
         }

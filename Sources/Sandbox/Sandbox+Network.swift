@@ -63,7 +63,7 @@ extension Sandbox {
             request.interfaces[index].deviceAddress = Self.deviceAddress(index)
             try redirect.join(name, PodNetwork.tapName(index))
         }
-        _ = try guest.client.call(Agent.configureNetwork, request, timeout: configuration.bootTimeout)
+        _ = try guest.call(Agent.configureNetwork, request, timeout: configuration.bootTimeout)
         let connections = takeLocalConnections(guest)
         let isReleased = network.withLock { link in
             if link.phase == .released { return true }

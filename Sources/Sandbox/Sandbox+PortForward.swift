@@ -34,7 +34,7 @@ extension Sandbox {
         request.address = destination.address
         request.port = UInt32(destination.port)
         request.streamPort = port
-        do { _ = try guest.client.call(Agent.dial, request, timeout: .seconds(30)) } catch {
+        do { _ = try guest.call(Agent.dial, request, timeout: .seconds(30)) } catch {
             device.unlisten(port: port)
             throw error
         }

@@ -43,6 +43,22 @@ public final class Sandbox: Sendable {
         let client: Client
         let device: VsockDevice
         let removals = Removals()
+        /// Why it is gone; nil while it lives.
+        let end = Guarded<String?>(nil)
+
+        /// Calls the agent.
+        /// - Throws: the agent's error. That the guest is gone is told only once the sandbox knows why: who hears from this
+        ///   that a process ended asks the sandbox next.
+        func call<Request, Response>(
+            _ rpc: RPC<Request, Response>, _ request: Request, timeout: Duration? = nil
+        ) throws(RPCError) -> Response {
+            do { return try client.call(rpc, request, timeout: timeout) } catch {
+                guard error.code == .unavailable, client.hasEnded, let reason = end.wait(until: { $0 }) else {
+                    throw error
+                }
+                throw RPCError(.failedPrecondition, reason)
+            }
+        }
     }
 
     public let configuration: SandboxConfiguration
@@ -65,12 +81,14 @@ public final class Sandbox: Sendable {
     /// What runs the guest, and why; nil before the start.
     public var accelerator: (Accelerator, reason: String)? { state.withLock { $0.accelerator } }
 
+    private static let stoppedSentence = "the sandbox has stopped"
+
     func guest() throws(SandboxError) -> Guest {
         try state.withLock { state throws(SandboxError) in
             switch state.phase {
             case .running(let guest): return guest
             case .idle, .booting: throw SandboxError(.wrongState, "the sandbox has not started yet")
-            case .stopped(let failure): throw SandboxError(.wrongState, failure ?? "the sandbox has stopped")
+            case .stopped(let failure): throw SandboxError(.wrongState, failure ?? Self.stoppedSentence)
             }
         }
     }
@@ -80,6 +98,7 @@ public final class Sandbox: Sendable {
 
     func stop(failure: String?) {
         let (machine, device, server) = state.withLock { state in
+            if case .running(let guest) = state.phase { guest.end.withLock { $0 = failure ?? Self.stoppedSentence } }
             if case .stopped = state.phase {} else { state.phase = .stopped(failure: failure) }
             defer {
                 state.machine = nil

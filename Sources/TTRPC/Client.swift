@@ -31,6 +31,8 @@ public final class Client: Sendable {
         if closed { body() }
     }
 
+    public var hasEnded: Bool { state.withLock { $0.closed != nil } }
+
     /// Calls and waits for the answer.
     /// - Parameter timeout: nil waits for as long as the connection lives.
     /// - Throws: `RPCError`: the server's, `unavailable` when the connection ended, `deadlineExceeded`.
@@ -54,6 +56,9 @@ public final class Client: Sendable {
         } catch {
             state.withLock { $0.answers[stream] = nil }
             if let error = error as? RPCError { throw error }
+            // The other side is gone, or got a part of a message.
+            close()
+            _ = state.wait { $0.closed }
             throw RPCError(.unavailable, "\(rpc.method): \(error)")
         }
 

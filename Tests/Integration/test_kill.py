@@ -157,3 +157,26 @@ def test_an_agent_killed_ends_the_sandbox(cloister, guest_without_agent):
         assert b"cloister: " in error
     finally:
         cloister.configure()
+
+
+@pytest.mark.parametrize("guest_without_agent", [("running", 6000)], ids=["running"], indirect=True)
+def test_the_end_is_told_with_its_reason(cloister, guest_without_agent):
+    """What ran in a guest that is gone has not ended for anybody before the sandbox can say why: its console's end is read
+    from a pipe here, which keeps it from saying so."""
+    cloister.configure(initramfs=guest_without_agent[1])
+    try:
+        command = cloister.start("run", "--rm", DEMO, "sh", "-c", "echo up; exec sleep 600")
+        assert command.stdout.readline() == b"up\n"
+        (console,) = cloister.state.glob("*/console.log")
+        pipe = console.with_name("pipe")
+        os.mkfifo(pipe)
+        pipe.rename(console)
+        with open(console, "wb") as writer:  # waits for the reader
+            with pytest.raises(subprocess.TimeoutExpired):
+                command.wait(1)
+            writer.write(b"its last words\n")
+        error = command.communicate(timeout=60)[1]
+        assert command.returncode == 125, error
+        assert b"the guest's agent ended" in error and b"its last words" in error
+    finally:
+        cloister.configure()
