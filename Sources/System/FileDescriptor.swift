@@ -71,13 +71,15 @@ public final class FileDescriptor: Sendable {
     /// Reads to the end, at most `limit` bytes. - Throws: `SystemError` with `EFBIG` beyond the limit.
     public func readToEnd(limit: Int) throws(SystemError) -> [UInt8] {
         var result: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65536)
+        // Most files are small.
+        var chunk = [UInt8](repeating: 0, count: 4096)
         let fd = raw
         while true {
             let n = try syscall("read") { Glibc.read(fd, &chunk, chunk.count) }
             if n == 0 { return result }
             if result.count + n > limit { throw SystemError("read", "more than \(limit) bytes", errno: EFBIG) }
-            result.append(contentsOf: chunk[0..<n])
+            chunk.withUnsafeBytes { result.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<n])) }
+            if n == chunk.count, n < 1 << 16 { chunk = [UInt8](repeating: 0, count: 2 * n) }
         }
     }
 

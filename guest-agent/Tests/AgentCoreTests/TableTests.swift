@@ -121,9 +121,10 @@ struct TableTests {
     }
 
     private static let users = UserLookup(
-        passwd:
-            "root:x:0:0:root:/root:/bin/sh\n# comment\nbroken\nbob:x:1000:1001::/home/bob:/bin/sh\n77:x:78:79::/odd:\n",
-        group: "root:x:0:\nstaff:x:50:bob,root\nvideo:x:44:bob\nbroken\n")
+        passwd: Array(
+            "root:x:0:0:root:/root:/bin/sh\n# comment\nbroken\nbob:x:1000:1001::/home/bob:/bin/sh\n77:x:78:79::/odd:\n"
+                .utf8),
+        group: Array("root:x:0:\nstaff:x:50:bob,root\nvideo:x:44:bob\nbroken\n".utf8))
 
     @Test(arguments: [
         ("root", UserIdentity(uid: 0, gid: 0, groups: [50], home: "/root")),
