@@ -5,7 +5,7 @@ import TTRPC
 /// the client. Both sides are built from these declarations; `version` says whether they were built from the same ones.
 public enum Agent {
     /// Raised by every change that an older side would misunderstand.
-    public static let version: UInt32 = 6
+    public static let version: UInt32 = 7
     /// The vsock port on the host (CID 2) that the agent dials when it is up.
     public static let controlPort: UInt32 = 1024
     /// The words of the kernel command line that are the agent's own begin with this.

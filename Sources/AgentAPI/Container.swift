@@ -35,9 +35,12 @@ public struct Rootfs: Message {
     }
 }
 
-/// A disk with a filesystem on it, by its virtio serial.
+/// A filesystem on a disk, which has the virtio serial.
 public struct Disk: Message {
     public var serial = ""
+    /// Where on the disk the filesystem lies, in whole sectors of 512 bytes; size 0 for one that has the disk to itself.
+    public var offsetInBytes: UInt64 = 0
+    public var sizeInBytes: UInt64 = 0
     public var filesystem = "ext4"
     /// Of a layer: whether its directories are already what the layers below it here make them (`UnpackLayerRequest`).
     public var isComplete = false
@@ -46,6 +49,8 @@ public struct Disk: Message {
         field(1, &serial)
         field(2, &filesystem)
         field(3, &isComplete)
+        field(4, &offsetInBytes)
+        field(5, &sizeInBytes)
     }
 }
 

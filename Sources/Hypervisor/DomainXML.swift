@@ -136,9 +136,10 @@ public enum DomainXML {
     ) -> XMLElement {
         // The host's page cache, on purpose: it holds a layer once for all sandboxes. Errors go to the guest, by whose own
         // error its program learns of a full host disk; by default QEMU stops the guest, which then never ends.
+        let format = disk.descriptor == nil ? "raw" : "vmdk"
         var driver: KeyValuePairs<String, String> {
             disk.readOnly
-                ? ["name": "qemu", "type": "raw", "cache": "writeback", "io": "threads", "error_policy": "report"]
+                ? ["name": "qemu", "type": format, "cache": "writeback", "io": "threads", "error_policy": "report"]
                 : [
                     "name": "qemu", "type": "raw", "cache": "writeback", "io": "threads", "error_policy": "report",
                     "discard": "unmap", "detect_zeroes": "off",
@@ -146,9 +147,11 @@ public enum DomainXML {
         }
         var children = [
             XMLElement("driver", driver),
-            XMLElement("source", disk.isDevice ? ["dev": disk.path] : ["file": disk.path]),
+            XMLElement("source", disk.isDevice ? ["dev": disk.path] : ["file": disk.descriptor ?? disk.path]),
             XMLElement("target", ["dev": target, "bus": "virtio"]),
         ]
+        // libvirt looks into a file of another format than raw for one below it, unless it is told that there is none.
+        if disk.descriptor != nil { children.append(XMLElement("backingStore")) }
         if !disk.serial.isEmpty { children.append(XMLElement("serial", text: disk.serial)) }
         if disk.readOnly { children += [XMLElement("readonly")] }
         children.append(pci(address))

@@ -17,6 +17,8 @@ struct DriverRoot {
     var pidFile: String { "\(path)/run/qemu/\(domainName).pid" }
     /// An empty directory for mounts that only this machine's threads and QEMU see.
     var mountPoint: String { "\(path)/mnt" }
+    /// For what QEMU is told of disks that are several files.
+    var disks: String { "\(path)/disks" }
     /// QEMU's command line, its environment and what it wrote to stderr.
     var log: String { "\(path)/log/qemu/\(domainName).log" }
 
@@ -42,7 +44,7 @@ struct DriverRoot {
     func prepare(runAs: MachineConfiguration.User?, capabilityCache: String) throws(SystemError) {
         let user = runAs ?? .init(uid: geteuid(), gid: getegid())
         try Files.makeDirectories(path, mode: 0o711)
-        for directory in ["etc", "run", "run/qemu", "lib", "lib/qemu", "log", "log/qemu", "cache", "mnt"] {
+        for directory in ["etc", "run", "run/qemu", "lib", "lib/qemu", "log", "log/qemu", "cache", "mnt", "disks"] {
             try Files.makeDirectories("\(path)/\(directory)", mode: 0o711)
         }
         let state = "\(path)/lib/qemu"

@@ -1,9 +1,12 @@
 import Glibc
 import System
 
-/// A virtio block device, raw format, in the guest `/dev/vda`, `/dev/vdb`, … in the order given.
+/// A virtio block device, in the guest `/dev/vda`, `/dev/vdb`, … in the order given.
 public struct Disk: Sendable, Equatable {
     public var path: String
+    /// Files whose bytes follow those of `path`, on a read-only disk that is there from the start; `path` and they are of
+    /// whole sectors then. QEMU reads such a disk one request at a time.
+    public var furtherPaths: [String] = []
     /// Read-only disks may be shared by any number of sandboxes; QEMU takes no lock on them.
     public var readOnly: Bool
     /// At most `longestSerialInBytes` bytes of letters, digits, `.`, `_`, `-`; seen in the guest as
@@ -12,6 +15,13 @@ public struct Disk: Sendable, Equatable {
     /// `path` is a block device of the host's, not a file.
     public var isDevice: Bool
 
+    /// Of several files: what tells QEMU of them (`JoinedFiles`).
+    var descriptor: String?
+
+    var paths: [String] { [path] + furtherPaths }
+
+    /// virtio specification 1.2, section 5.2.4: what a disk's size is counted in.
+    public static let sectorInBytes: UInt64 = 512
     /// virtio specification 1.2, section 5.2.6: the identifier has 20 bytes.
     public static let longestSerialInBytes = 20
 
@@ -96,14 +106,17 @@ public struct MachineConfiguration: Sendable {
     var hiddenProcessorFeatures: [String] = []
 
     /// What QEMU opens by path, itself.
-    var files: [String] { [kernel, initramfs] + disks.map(\.path) }
+    var files: [String] { [kernel, initramfs] + disks.flatMap(\.paths) }
 
     /// The same machine with these files elsewhere.
     func with(_ places: [String: String]) -> MachineConfiguration {
         var copy = self
         copy.kernel = places[kernel] ?? kernel
         copy.initramfs = places[initramfs] ?? initramfs
-        for index in copy.disks.indices { copy.disks[index].path = places[disks[index].path] ?? disks[index].path }
+        for index in copy.disks.indices {
+            copy.disks[index].path = places[disks[index].path] ?? disks[index].path
+            copy.disks[index].furtherPaths = disks[index].furtherPaths.map { places[$0] ?? $0 }
+        }
         return copy
     }
 

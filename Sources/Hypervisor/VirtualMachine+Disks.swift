@@ -11,6 +11,7 @@ extension VirtualMachine {
         guard configuration.pluggable, 0..<MachineConfiguration.mostPluggedDisks ~= port else {
             throw HypervisorError(step, "the virtual machine has no port \(port)")
         }
+        guard disk.furtherPaths.isEmpty else { throw HypervisorError(step, "it is of several files") }
         let alias = DomainXML.alias(disk)
         _ = state.withLock { $0.removed.remove(alias) }
         try withDomain(step) { domain throws(HypervisorError) in

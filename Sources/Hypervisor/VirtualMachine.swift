@@ -164,6 +164,10 @@ public final class VirtualMachine: Sendable {
         let places = try? PrivateMounts.prepare(
             accelerator: configuration.accelerator, user: configuration.runAs, files: configuration.files,
             directory: directory.mountPoint)
+        var description = configuration.with(places ?? [:])
+        do throws(SystemError) {
+            description.disks = try JoinedFiles.describe(description.disks, in: directory.disks)
+        } catch { throw HypervisorError("start a virtual machine", error) }
 
         try LibvirtRuntime.start(directory: root)
         guard let connection = virConnectOpen(directory.uri) else { throw .last("open libvirt's QEMU driver") }
@@ -174,7 +178,6 @@ public final class VirtualMachine: Sendable {
         }
         let opened = Clock.monotonic
         listen(connection)
-        var description = configuration.with(places ?? [:])
         if Accelerator.isSoftwareKVM { description.hiddenProcessorFeatures.append("arch-capabilities") }
         let xml = DomainXML.render(description, name: directory.domainName)
         guard let domain = virDomainCreateXML(connection, xml, 0) else { throw .last("create the virtual machine") }

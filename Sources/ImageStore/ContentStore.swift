@@ -145,7 +145,8 @@ final class TemporaryArea {
 enum Limits {
     /// Indexes, manifests, configurations: what containerd and registries allow.
     static let documentInBytes = 4 << 20
-    /// What a guest can be given as disks, each of them a function of a PCI device.
+    /// As many as fit, and some to spare: a guest's kernel takes 255 partitions on a disk, and a page of overlayfs's options
+    /// names 370 directories.
     static let layers = 200
     /// One layer, as it is in the archive.
     static let layerInBytes: Int64 = 64 << 30

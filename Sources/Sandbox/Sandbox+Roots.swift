@@ -58,24 +58,22 @@ extension Sandbox {
     private func disks(
         _ images: [RootfsImage], for request: inout CreateContainerRequest
     ) throws(SandboxError) -> [Hypervisor.Disk] {
-        let disks = images.enumerated().map { index, image in
-            Hypervisor.Disk(path: image.path, readOnly: image.readOnly, serial: "disk-\(index)")
+        let layers: LayerDisks
+        do throws(SystemError) { layers = try LayerDisks(images.filter(\.readOnly)) } catch {
+            throw SandboxError(.failed, "a layer cannot become a disk: \(error)")
         }
-        for (image, disk) in zip(images, disks) {
-            var part = AgentAPI.Disk()
-            part.serial = disk.serial
-            part.filesystem = image.filesystem
-            part.isComplete = image.isComplete
-            if image.readOnly {
-                request.rootfs.layers.append(part)
-            } else if request.rootfs.writable == nil {
-                request.rootfs.writable = part
-            } else {
-                throw SandboxError(.invalid, "a container's root takes one writable image, and two were given")
-            }
+        guard !layers.disks.isEmpty else { throw SandboxError(.invalid, "the container's root has no layers") }
+        request.rootfs.layers = layers.places
+        let writable = images.filter { !$0.readOnly }
+        guard writable.count <= 1 else {
+            throw SandboxError(.invalid, "a container's root takes one writable image, and two were given")
         }
-        guard !request.rootfs.layers.isEmpty else { throw SandboxError(.invalid, "the container's root has no layers") }
-        return disks
+        guard let image = writable.first else { return layers.disks }
+        var place = AgentAPI.Disk()
+        place.serial = "writable"
+        place.filesystem = image.filesystem
+        request.rootfs.writable = place
+        return layers.disks + [Hypervisor.Disk(path: image.path, readOnly: false, serial: place.serial)]
     }
 
     /// Gives a container its mounts, those of the host's directories through the share.

@@ -140,6 +140,32 @@ import Testing
         #expect(disks[1].contains("<serial>layer-1</serial>") && disks[1].contains("dev='vdb'"))
     }
 
+    /// Where libvirt would look for a file below another, it is told that there is none.
+    @Test func aDiskOfSeveralFiles() {
+        var machine = configuration(disks: 3)
+        machine.disks[1].furtherPaths = ["/d/x", "/d/y"]
+        machine.disks[1].descriptor = "/s/joined.vmdk"
+        let disks = DomainXML.render(machine).components(between: "<disk ", and: "</disk>")
+        #expect(disks[1].contains("type='vmdk'") && disks[1].contains("<source file='/s/joined.vmdk'/>"))
+        #expect(disks[1].contains("<readonly/>") && disks[1].contains("<serial>layer-1</serial>"))
+        #expect(disks.map { $0.contains("<backingStore/>") } == [false, true, false])
+        #expect(disks[2].contains("type='raw'"))
+    }
+
+    @Test func whatTellsQEMUOfSeveralFiles() {
+        let lines = JoinedFiles.descriptor([("a", 8), ("b", 4_194_304)]).split(separator: "\n")
+        #expect(lines.first == "# Disk DescriptorFile")
+        #expect(lines.suffix(2) == ["RW 8 FLAT \"a\" 0", "RW 4194304 FLAT \"b\" 0"])
+    }
+
+    @Test func filesElsewhere() {
+        var machine = configuration(disks: 2)
+        machine.disks[1].furtherPaths = ["/d/x", "/d/y"]
+        #expect(machine.files == ["/k", "/i", "/d/0", "/d/1", "/d/x", "/d/y"])
+        let moved = machine.with(["/d/1": "/m/1", "/d/y": "/m/2"])
+        #expect(moved.disks[1].paths == ["/m/1", "/d/x", "/m/2"] && moved.disks[0].paths == ["/d/0"])
+    }
+
     /// Every device on the root bus has a place of its own, and a slot's function 0 says whether it has others.
     @Test(arguments: [0, 1, 25, 26, 27, 100, 200, MachineConfiguration.mostDisks])
     func places(_ count: Int) {

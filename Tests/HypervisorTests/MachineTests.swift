@@ -223,6 +223,38 @@ import Testing
         #expect(exit(of: machine, within: .seconds(60)) == "the guest powered off")
     }
 
+    /// Of files with names that a text would have to escape, below a directory that QEMU's user may not enter.
+    @Test func aDiskOfSeveralFiles() throws {
+        let closed = "\(Self.base)/closed"
+        try Files.makeDirectories(closed, mode: 0o700)
+        let paths = ["first", "a \"b\"\n# c", String(repeating: "n", count: 255)].map { "\(closed)/\($0)" }
+        for path in paths { try Files.write(path, [UInt8](repeating: 0, count: 1 << 20), mode: 0o644) }
+        var disk = Disk(path: paths[0], readOnly: true, serial: "layers")
+        disk.furtherPaths = Array(paths.dropFirst())
+        let machine = try machine(.halts) {
+            $0.disks = [disk]
+            $0.pluggable = true
+        }
+        try machine.start()
+        defer { machine.destroy() }
+        let pid = try #require(machine.qemuPid)
+        let open = try Files.list("/proc/\(pid)/fd").compactMap { inode(of: "/proc/\(pid)/fd/\($0)") }
+        #expect(Set(paths.compactMap(inode)).count == 3 && Set(paths.compactMap(inode)).isSubset(of: open))
+        let error = #expect(throws: HypervisorError.self) { try machine.plug(disk, port: 0) }
+        #expect(error?.description == "plug in disk layers: it is of several files")
+    }
+
+    @Test(arguments: [0, 511, 513]) func filesOfOddSizesAreNotJoined(_ size: Int) throws {
+        let path = "\(Self.base)/disk"
+        try Files.write(path, [UInt8](repeating: 0, count: size), mode: 0o644)
+        var disk = Disk(path: "/dev/null", readOnly: true, serial: "layers")
+        (disk.path, disk.furtherPaths) = (path, [path])
+        let machine = try machine(.halts) { [disk] in $0.disks = [disk] }
+        let error = #expect(throws: HypervisorError.self) { try machine.start() }
+        #expect(error?.description.contains("\(path), which has \(size) bytes") == true)
+        #expect(Self.isGone)
+    }
+
     @Test func failedStartLeavesNothing() throws {
         try Files.write("\(Self.base)/text", "not a kernel", mode: 0o644)
         let machine = try machine(.halts) { $0.kernel = "\(Self.base)/text" }
@@ -233,6 +265,11 @@ import Testing
         #expect(Self.isGone)
         #expect(machine.qemuPid == nil || kill(machine.qemuPid ?? 0, 0) != 0)
     }
+}
+
+private func inode(of path: String) -> ino_t? {
+    var info = stat()
+    return stat(path, &info) == 0 ? info.st_ino : nil
 }
 
 private func realpath(of path: String) -> String? {

@@ -35,14 +35,14 @@ extension AgentProcess {
     }
 
     private func complete(_ layer: String, over serials: [String], _ devices: [String: String]) throws(SystemError) {
-        var below: [String] = []
-        defer { for serial in serials.prefix(below.count) { disks.releaseShared(serial) } }
+        var below: [(disk: Disk, path: String)] = []
+        defer { for layer in below { disks.releaseShared(layer.disk) } }
         for serial in serials {
             var disk = Disk()
             disk.serial = serial
-            below.append(try disks.mountShared(disk, device: devices[serial] ?? ""))
+            below.append((disk, try disks.mountShared(disk, device: devices[serial] ?? "")))
         }
-        try ImplicitDirectories.complete(layer: layer, over: below)
+        try ImplicitDirectories.complete(layer: layer, over: below.map(\.path))
     }
 
     private static func sizeInMebibytes(_ device: String) -> Int {

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cagent.h"
 #include <fcntl.h>
+#include <linux/blkpg.h>
 #include <linux/bpf.h>
 #include <linux/netlink.h>
 #include <linux/random.h>
@@ -79,6 +80,12 @@ int ca_add_entropy(const void *bytes, size_t length) {
     free(info);
     errno = code;
     return result;
+}
+
+int ca_add_partition(int disk, int number, uint64_t offset, uint64_t length) {
+    struct blkpg_partition partition = {.start = (long long)offset, .length = (long long)length, .pno = number};
+    struct blkpg_ioctl_arg argument = {.op = BLKPG_ADD_PARTITION, .datalen = sizeof partition, .data = &partition};
+    return ioctl(disk, BLKPG, &argument);
 }
 
 int ca_power_off(void) { return reboot(RB_POWER_OFF); }

@@ -8,7 +8,7 @@ import System
 /// or a disk.
 final class RootfsMount: Sendable {
     private struct State {
-        var layers: [String] = []
+        var layers: [Disk] = []
         var writable: String?
         var isMounted = false
     }
@@ -40,7 +40,7 @@ final class RootfsMount: Sendable {
         var lower: [String] = []
         for layer in rootfs.layers {
             let path = try disks.mountShared(layer, device: devices[layer.serial] ?? "")
-            state.withLock { $0.layers.append(layer.serial) }
+            state.withLock { $0.layers.append(layer) }
             lower.append(path)
         }
         let writable = try disks.mountWritable(rootfs.writable, device: rootfs.writable.flatMap { devices[$0.serial] })
@@ -81,7 +81,7 @@ final class RootfsMount: Sendable {
             Log.error("\(SystemError("umount", path))")
         }
         if let writable = done.writable { Disks.unmount(writable) }
-        for serial in done.layers { disks.releaseShared(serial) }
+        for layer in done.layers { disks.releaseShared(layer) }
         rmdir(path)
         rmdir(base)
     }

@@ -12,8 +12,18 @@ final class Disks: Sendable {
     }
 
     private struct State {
-        var mounted: [String: Mounted] = [:]
+        var mounted: [Place: Mounted] = [:]
         var nextNumber = 0
+        /// Device files of parts of disks.
+        var parts: [Place: String] = [:]
+    }
+
+    /// Where a filesystem lies.
+    private struct Place: Hashable {
+        var serial: String
+        var offsetInBytes: UInt64
+
+        init(_ disk: Disk) { (serial, offsetInBytes) = (disk.serial, disk.offsetInBytes) }
     }
 
     /// Paths are short because all of a container's layers stand in one mount option string, which is limited to a page.
@@ -68,14 +78,17 @@ final class Disks: Sendable {
         }
     }
 
-    /// Mounts a disk read-only at a place of its own, or adds a user to the mount that is already there.
+    /// Mounts a filesystem read-only at a place of its own, or adds a user to the mount that is already there.
+    /// - Parameter device: the device file of the disk that it lies on.
     /// - Returns: where it is mounted.
     func mountShared(_ disk: Disk, device: String) throws(SystemError) -> String {
         try state.withLock { state throws(SystemError) in
-            if let known = state.mounted[disk.serial] {
-                state.mounted[disk.serial]?.users += 1
+            let place = Place(disk)
+            if let known = state.mounted[place] {
+                state.mounted[place]?.users += 1
                 return known.path
             }
+            let device = try Self.device(of: disk, on: device, &state)
             let path = try Self.makeMountPoint(&state)
             do throws(SystemError) {
                 try syscall("mount", "disk \(disk.serial) (\(disk.filesystem))") {
@@ -85,21 +98,38 @@ final class Disks: Sendable {
                 rmdir(path)
                 throw error
             }
-            state.mounted[disk.serial] = Mounted(path: path, users: 1)
+            state.mounted[place] = Mounted(path: path, users: 1)
             return path
         }
     }
 
+    /// The device file of a filesystem: the disk's own, or that of a partition, which the kernel is told of here: a disk of
+    /// several filesystems has no table of them.
+    private static func device(of disk: Disk, on whole: String, _ state: inout State) throws(SystemError) -> String {
+        if disk.sizeInBytes == 0 { return whole }
+        let place = Place(disk)
+        if let known = state.parts[place] { return known }
+        let number = 1 + state.parts.keys.count { $0.serial == disk.serial }
+        let descriptor = try FileDescriptor.open(whole, O_RDONLY)
+        try syscall("partition", "disk \(disk.serial) at \(disk.offsetInBytes)") {
+            ca_add_partition(descriptor.raw, Int32(number), disk.offsetInBytes, disk.sizeInBytes)
+        }
+        let part = "\(whole)\(number)"
+        state.parts[place] = part
+        return part
+    }
+
     /// Takes a user away; the last one's going unmounts the disk.
-    func releaseShared(_ serial: String) {
+    func releaseShared(_ disk: Disk) {
+        let place = Place(disk)
         state.withLock { state in
-            guard var known = state.mounted[serial] else { return }
+            guard var known = state.mounted[place] else { return }
             known.users -= 1
             if known.users > 0 {
-                state.mounted[serial] = known
+                state.mounted[place] = known
                 return
             }
-            state.mounted[serial] = nil
+            state.mounted[place] = nil
             Self.unmount(known.path)
         }
     }

@@ -53,6 +53,8 @@ int ca_loopback_up(void);
 int ca_add_entropy(const void *bytes, size_t length);
 // syncfs(2).
 int ca_syncfs(int fd);
+// BLKPG_ADD_PARTITION: offset and length in bytes, of whole sectors. The device file is there when this returns.
+int ca_add_partition(int disk, int number, uint64_t offset, uint64_t length);
 // sync(2) is the caller's. Does not return when it succeeds.
 int ca_power_off(void);
 // mallopt: one arena, for the sake of a small guest's memory.
