@@ -24,7 +24,12 @@ public enum StateDirectoryPath {
         let remedy = "set state_directory in the configuration to a directory of your own"
         // For root, QEMU runs as another user and must get through to its own directory.
         let mode: mode_t = geteuid() == 0 ? 0o711 : 0o700
-        do { try Files.makeDirectories(path, mode: mode) } catch {
+        let isNew = !Files.exists(path)
+        do {
+            try Files.makeDirectories(path, mode: mode)
+            // Whatever the umask.
+            if isNew { try syscall("chmod", path) { chmod(path, mode) } }
+        } catch {
             throw ConfigurationError("the state directory cannot be made: \(error); \(remedy).")
         }
         var info = stat()

@@ -11,6 +11,8 @@ import TTRPC
 public enum Shim {
     public static func main() -> Never {
         signal(SIGPIPE, SIG_IGN)
+        // Root's own may keep QEMU's user from what is made here, and libvirt makes, for it.
+        umask(0o022)
         // One heap for all threads, which are many and mostly wait: a heap each costs a megabyte.
         cs_use_one_heap()
         let arguments = Array(CommandLine.arguments.dropFirst())

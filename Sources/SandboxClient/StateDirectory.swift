@@ -34,6 +34,7 @@ public enum StateDirectory {
             sweep(base)
             let fresh = "\(base)/.new-\(getpid())-\(UInt32.random(in: 0 ... .max))"
             try syscall("mkdir", fresh) { mkdir(fresh, 0o711) }
+            try syscall("chmod", fresh) { chmod(fresh, 0o711) }
             let lock = try FileDescriptor.open("\(fresh)/\(lockName)", O_RDWR | O_CREAT)
             let fd = lock.raw
             try syscall("flock", fresh) { cs_flock(fd, LOCK_EX | LOCK_NB) }

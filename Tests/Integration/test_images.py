@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import tarfile
 import time
@@ -192,6 +193,16 @@ def test_layers_are_unpacked_once(other, demo_archive):
     other("image", "load", "-i", demo_archive, "--name", "another", check=0)
     assert run_watched(other, 2) == set()
     assert disks(other) == first
+
+
+def test_a_umask_that_keeps_all_others_out(other, demo_archive):
+    """Root's may be so; QEMU runs as somebody else. What is made for the caller is still by the caller's."""
+    private = {"umask": 0o077}
+    other("image", "load", "-q", "-i", demo_archive, check=0, **private)
+    assert other.run(DEMO, "echo", "works", **private) == "works\n"
+    saved = other.directory / "saved.tar"
+    other("image", "save", "-o", saved, DEMO, check=0, **private)
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
 
 
 def test_several_at_once_unpack_a_layer_once(other, demo_archive):
