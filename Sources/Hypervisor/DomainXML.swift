@@ -134,9 +134,9 @@ public enum DomainXML {
     private static func element(
         _ disk: Disk, target: String, address: MachineConfiguration.Address
     ) -> XMLElement {
+        let format = disk.descriptor == nil ? "raw" : "vmdk"
         // The host's page cache, on purpose: it holds a layer once for all sandboxes. Errors go to the guest, by whose own
         // error its program learns of a full host disk; by default QEMU stops the guest, which then never ends.
-        let format = disk.descriptor == nil ? "raw" : "vmdk"
         var driver: KeyValuePairs<String, String> {
             disk.readOnly
                 ? ["name": "qemu", "type": format, "cache": "writeback", "io": "threads", "error_policy": "report"]

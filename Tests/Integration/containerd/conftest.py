@@ -92,7 +92,10 @@ def pod(standing):
 @pytest.fixture(scope="session")
 def box(pod):
     """A container of it that sleeps, to execute in."""
-    return pod.container("trap 'exit 0' TERM; sleep 1000000 & wait", name="box")
+    container = pod.container("trap 'exit 0' TERM; sleep 1000000 & echo asleep; wait", name="box")
+    # Processes that come later would be taken for what a test left.
+    container.until_output("asleep")
+    return container
 
 
 @pytest.fixture(autouse=True)
