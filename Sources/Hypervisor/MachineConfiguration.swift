@@ -21,7 +21,7 @@ public struct Disk: Sendable, Equatable {
     var paths: [String] { [path] + furtherPaths }
 
     /// virtio specification 1.2, section 5.2.4: what a disk's size is counted in.
-    public static let sectorInBytes: UInt64 = 512
+    static let sectorInBytes: UInt64 = 512
     /// virtio specification 1.2, section 5.2.6: the identifier has 20 bytes.
     public static let longestSerialInBytes = 20
 
@@ -110,12 +110,13 @@ public struct MachineConfiguration: Sendable {
 
     /// The same machine with these files elsewhere.
     func with(_ places: [String: String]) -> MachineConfiguration {
+        let place = { (path: String) in places[path] ?? path }
         var copy = self
-        copy.kernel = places[kernel] ?? kernel
-        copy.initramfs = places[initramfs] ?? initramfs
+        copy.kernel = place(kernel)
+        copy.initramfs = place(initramfs)
         for index in copy.disks.indices {
-            copy.disks[index].path = places[disks[index].path] ?? disks[index].path
-            copy.disks[index].furtherPaths = disks[index].furtherPaths.map { places[$0] ?? $0 }
+            copy.disks[index].path = place(disks[index].path)
+            copy.disks[index].furtherPaths = disks[index].furtherPaths.map(place)
         }
         return copy
     }

@@ -7,23 +7,18 @@ import Testing
 @testable import Sandbox
 
 /// Where the layers of a root lie.
-@Suite final class LayerDisksTests {
-    private let directory: String
+@Suite struct LayerDisksTests {
+    private static let block = 4096
+    private let temporary: TemporaryDirectory
+    private var directory: String { temporary.path }
 
-    private static let block: UInt64 = 4096
-
-    init() throws {
-        var template = Array("/tmp/cloister-layers-XXXXXX".utf8CString)
-        directory = try #require(mkdtemp(&template).map { String(cString: $0) })
-    }
-
-    deinit { try? Files.removeTree(directory) }
+    init() throws { temporary = try TemporaryDirectory() }
 
     /// A layer of a size, with as much content, both in blocks of 4 KiB.
     private func layer(_ name: String, blocks: Int, content: Int) throws -> RootfsImage {
         let path = "\(directory)/\(name)"
-        try Files.write(path, [UInt8](repeating: 1, count: content * 4096))
-        try syscall("truncate", path) { truncate(path, blocks * 4096) }
+        try Files.write(path, [UInt8](repeating: 1, count: content * Self.block))
+        try syscall("truncate", path) { truncate(path, blocks * Self.block) }
         return RootfsImage(path: path, filesystem: "ext4", readOnly: true, isComplete: name == "b")
     }
 
@@ -59,8 +54,8 @@ import Testing
         #expect(layers.disks[1].path == "\(directory)/a")
         #expect(layers.disks[1].furtherPaths == ["\(directory)/c", "\(directory)/d"] && layers.disks[1].readOnly)
         #expect(layers.places.map(\.serial) == ["layers", "layer", "layers", "layers"])
-        #expect(layers.places.map { $0.offsetInBytes / Self.block } == [0, 0, 900, 908])
-        #expect(layers.places.map { $0.sizeInBytes / Self.block } == [900, 0, 8, 3])
+        #expect(layers.places.map { Int($0.offsetInBytes) / Self.block } == [0, 0, 900, 908])
+        #expect(layers.places.map { Int($0.sizeInBytes) / Self.block } == [900, 0, 8, 3])
         #expect(layers.places.map(\.isComplete) == [false, true, false, false])
     }
 
@@ -69,7 +64,7 @@ import Testing
         let one = try layer("a", blocks: 4, content: 1)
         let layers = try LayerDisks([one, try layer("b", blocks: 4, content: 2), one])
         #expect(layers.disks.last?.furtherPaths == ["\(directory)/a"])
-        #expect(layers.places.map { $0.offsetInBytes / Self.block } == [0, 0, 4])
+        #expect(layers.places.map { Int($0.offsetInBytes) / Self.block } == [0, 0, 4])
     }
 
     @Test func oneThatIsNotThere() {

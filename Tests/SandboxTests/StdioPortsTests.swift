@@ -9,29 +9,26 @@ import VsockDriver
 /// A process's outputs, with the guest's end of them in this process.
 @Suite struct StdioPortsTests {
     final class Fixture {
-        let directory: String
+        private let temporary: TemporaryDirectory
         let device: VsockDevice
         let driver: GuestDriver
 
         init() throws {
-            var template = Array("/tmp/cloister-stdio-XXXXXX".utf8CString)
-            guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
-            directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            temporary = try TemporaryDirectory()
+            let directory = temporary.path
             device = try VsockDevice(socketPath: "\(directory)/s")
             driver = try GuestDriver(
                 socketPath: "\(directory)/s", features: GuestDriver.Bit.version1 | GuestDriver.Bit.protocolFeatures)
         }
 
-        deinit {
-            device.stop()
-            try? Files.removeTree(directory)
-        }
+        deinit { device.stop() }
 
         /// A FIFO with the client's end, and the shim's, which is open both ways.
         func fifo() throws -> (reader: FileDescriptor, output: FileDescriptor) {
-            try syscall("mkfifo") { mkfifo("\(directory)/out", 0o600) }
-            let output = try FileDescriptor.open("\(directory)/out", O_RDWR)
-            return (try FileDescriptor.open("\(directory)/out", O_RDONLY), output)
+            let path = "\(temporary.path)/out"
+            try syscall("mkfifo") { mkfifo(path, 0o600) }
+            let output = try FileDescriptor.open(path, O_RDWR)
+            return (try FileDescriptor.open(path, O_RDONLY), output)
         }
 
         /// A process that writes so much to its standard output and ends.
