@@ -53,5 +53,5 @@ def test_many_sandboxes_leave_the_machine_as_it_was(cloister, count, at_once):
     assert machine(cloister) == before
     files_after, shared_after = usage()
     # The kernel counts 32 on each processor before it adds them up, and other programs open a few.
-    assert files_after - files < 32 * os.cpu_count() + 32
+    assert files_after - files < min(32 * os.cpu_count() + 32, 512)
     assert shared_after - shared < 8
