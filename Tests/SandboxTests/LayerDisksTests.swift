@@ -27,48 +27,60 @@ import Testing
         #expect(layers.disks.isEmpty && layers.places.isEmpty)
     }
 
-    @Test func oneHasADiskToItself() throws {
-        let layers = try LayerDisks([try layer("a", blocks: 4, content: 1)])
-        #expect(layers.disks == [Hypervisor.Disk(path: "\(directory)/a", readOnly: true, serial: "layer")])
-        #expect(layers.places.map(\.serial) == ["layer"] && layers.places.map(\.sizeInBytes) == [0])
+    @Test(arguments: [8, 4]) func one(veryLargeInBlocks: Int) throws {
+        let layers = try LayerDisks([try layer("a", blocks: 4, content: 4)], veryLarge: veryLargeInBlocks)
+        #expect(layers.disks.map(\.path) == ["\(directory)/a"] && layers.disks.allSatisfy { $0.readOnly })
+        #expect(layers.disks.allSatisfy { $0.furtherPaths.isEmpty })
+        #expect(layers.places.map(\.serial) == layers.disks.map(\.serial) && layers.places.map(\.sizeInBytes) == [0])
     }
 
-    @Test func twoHaveADiskEach() throws {
-        let layers = try LayerDisks([
-            try layer("a", blocks: 4, content: 1), try layer("b", blocks: 4, content: 2),
-        ])
-        #expect(layers.disks.map(\.path) == ["\(directory)/b", "\(directory)/a"])
-        #expect(layers.disks.allSatisfy { $0.furtherPaths.isEmpty && $0.readOnly })
-        #expect(layers.places.map(\.serial) == ["layers", "layer"])
-        #expect(layers.places.map(\.sizeInBytes) == [0, 0] && layers.places.map(\.isComplete) == [false, true])
-    }
-
-    /// By content, not by the size of its disk.
-    @Test func theLargestHasADiskToItselfAndTheOthersShareOne() throws {
-        let layers = try LayerDisks([
-            try layer("a", blocks: 900, content: 1), try layer("b", blocks: 40, content: 30),
-            try layer("c", blocks: 8, content: 2), try layer("d", blocks: 3, content: 3),
-        ])
-        #expect(layers.disks.map(\.serial) == ["layer", "layers"])
-        #expect(layers.disks[0].path == "\(directory)/b" && layers.disks[0].furtherPaths.isEmpty)
-        #expect(layers.disks[1].path == "\(directory)/a")
-        #expect(layers.disks[1].furtherPaths == ["\(directory)/c", "\(directory)/d"] && layers.disks[1].readOnly)
-        #expect(layers.places.map(\.serial) == ["layers", "layer", "layers", "layers"])
-        #expect(layers.places.map { Int($0.offsetInBytes) / Self.block } == [0, 0, 900, 908])
-        #expect(layers.places.map { Int($0.sizeInBytes) / Self.block } == [900, 0, 8, 3])
+    @Test func allShareOneDisk() throws {
+        let one = try layer("a", blocks: 900, content: 1)
+        let layers = try LayerDisks(
+            // An image may have the same layer twice.
+            [one, try layer("b", blocks: 40, content: 30), try layer("c", blocks: 3, content: 3), one], veryLarge: 31)
+        #expect(layers.disks.map(\.serial) == ["layers"] && layers.disks[0].readOnly)
+        #expect(layers.disks.map(\.path) == ["\(directory)/a"])
+        #expect(layers.disks[0].furtherPaths == ["b", "c", "a"].map { "\(directory)/\($0)" })
+        #expect(layers.places.map(\.serial) == ["layers", "layers", "layers", "layers"])
+        #expect(layers.places.map { Int($0.offsetInBytes) / Self.block } == [0, 900, 940, 943])
+        #expect(layers.places.map { Int($0.sizeInBytes) / Self.block } == [900, 40, 3, 900])
         #expect(layers.places.map(\.isComplete) == [false, true, false, false])
     }
 
-    /// An image may have the same layer twice.
-    @Test func theSameFileTwice() throws {
-        let one = try layer("a", blocks: 4, content: 1)
-        let layers = try LayerDisks([one, try layer("b", blocks: 4, content: 2), one])
-        #expect(layers.disks.last?.furtherPaths == ["\(directory)/a"])
-        #expect(layers.places.map { Int($0.offsetInBytes) / Self.block } == [0, 0, 4])
+    /// By content, not by the size of its disk, and no other that is very large, too.
+    @Test func aVeryLargeOneHasADiskToItself() throws {
+        let layers = try LayerDisks(
+            [
+                try layer("a", blocks: 900, content: 1), try layer("b", blocks: 40, content: 30),
+                try layer("c", blocks: 22, content: 20), try layer("d", blocks: 3, content: 3),
+            ], veryLarge: 20)
+        #expect(layers.disks.map(\.serial) == ["layers", "layer"] && layers.disks.allSatisfy { $0.readOnly })
+        #expect(layers.disks[0].path == "\(directory)/a")
+        #expect(layers.disks[0].furtherPaths == ["\(directory)/c", "\(directory)/d"])
+        #expect(layers.disks[1].path == "\(directory)/b" && layers.disks[1].furtherPaths.isEmpty)
+        #expect(layers.places.map(\.serial) == ["layers", "layer", "layers", "layers"])
+        #expect(layers.places.map { Int($0.offsetInBytes) / Self.block } == [0, 0, 900, 922])
+        #expect(layers.places.map { Int($0.sizeInBytes) / Self.block } == [900, 0, 22, 3])
+    }
+
+    @Test func besideAVeryLargeOneASingleOneIsAWholeDisk() throws {
+        let layers = try LayerDisks(
+            [try layer("a", blocks: 4, content: 1), try layer("b", blocks: 4, content: 2)], veryLarge: 2)
+        #expect(layers.disks.map(\.path) == ["\(directory)/a", "\(directory)/b"])
+        #expect(layers.disks.allSatisfy { $0.furtherPaths.isEmpty })
+        #expect(layers.places.map(\.serial) == ["layers", "layer"] && layers.places.map(\.sizeInBytes) == [0, 0])
     }
 
     @Test func oneThatIsNotThere() {
         let missing = RootfsImage(path: "\(directory)/x", filesystem: "ext4", readOnly: true, isComplete: false)
         #expect(throws: SystemError.self) { try LayerDisks([missing]) }
+    }
+}
+
+extension LayerDisks {
+    /// - Parameter blocks: of 4 KiB, from which on a layer is very large.
+    fileprivate init(_ layers: [RootfsImage], veryLarge blocks: Int) throws(SystemError) {
+        try self.init(layers, veryLargeInBytes: Int64(blocks) * 4096)
     }
 }
