@@ -11,7 +11,8 @@ final class AgentProcess: Sendable {
     /// This program, as an `O_PATH` descriptor: the init stage runs it.
     let program: FileDescriptor
     let reaper: Reaper
-    let disks = Disks()
+    let events: DeviceEvents
+    let disks: Disks
     let share = Share()
     let start: Duration
     let containers = ContainerRegistry()
@@ -24,12 +25,14 @@ final class AgentProcess: Sendable {
     /// Whether the machine is this agent's: a test's agent is an ordinary process and must leave clock and power alone.
     var ownsGuest: Bool { if case .vsock = transport { true } else { false } }
 
-    init(transport: Transport, program: FileDescriptor, start: Duration) throws(SystemError) {
+    init(transport: Transport, program: FileDescriptor, events: DeviceEvents, start: Duration) throws(SystemError) {
         self.transport = transport
         self.program = program
         self.start = start
         ca_spare_memory()
         reaper = Reaper()
+        self.events = events
+        disks = Disks(events: events)
         ownPIDNamespace = try FileDescriptor.open("/proc/self/ns/pid", O_RDONLY)
     }
 
@@ -49,7 +52,7 @@ final class AgentProcess: Sendable {
             let program = try FileDescriptor.open("/proc/self/exe", ca_o_path)
             try Cgroup.enableControllers()
             let agent = try AgentProcess(
-                transport: transport, program: program, start: Clock.monotonic)
+                transport: transport, program: program, events: try DeviceEvents(), start: Clock.monotonic)
             agent.serve(try transport.dial(Agent.controlPort))
             agent.stopEverything()
         } catch {
@@ -98,7 +101,7 @@ final class AgentProcess: Sendable {
                 return Empty()
             },
             .on(Agent.configureNetwork) {
-                try Network.configure($0)
+                try Network.configure($0, events: self.events)
                 return Empty()
             },
             .on(Agent.dial) {

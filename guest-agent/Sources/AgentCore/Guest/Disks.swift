@@ -30,7 +30,10 @@ final class Disks: Sendable {
     private static let directory = "/run/l"
     private static let appearTimeout = Duration.seconds(10)
 
+    private let events: DeviceEvents
     private let state = Guarded(State())
+
+    init(events: DeviceEvents) { self.events = events }
 
     /// The device files of disks, waiting for those that have not been plugged in yet.
     /// - Throws: `RPCError` `invalidArgument` for a serial that cannot be one, `notFound` for a disk that did not come.
@@ -40,7 +43,7 @@ final class Disks: Sendable {
             throw RPCError(.invalidArgument, "\"\(serial)\" cannot be a disk's serial: 1 to 20 bytes without a slash")
         }
         var found: [String: String] = [:]
-        let all: Bool? = try DeviceEvents.wait(timeout: Self.appearTimeout) {
+        let all: Bool? = events.wait(timeout: Self.appearTimeout) {
             found = Self.present()
             return serials.allSatisfy { found[$0] != nil } ? true : nil
         }

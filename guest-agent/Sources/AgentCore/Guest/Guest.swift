@@ -19,8 +19,9 @@ enum Guest {
             try syscall("loopback") { ca_loopback_up() }
             try Cgroup.enableControllers()
             reportSmallPages()
-            let agent = try AgentProcess(transport: .vsock, program: program, start: start)
-            let control = try dial()
+            let events = try DeviceEvents()
+            let agent = try AgentProcess(transport: .vsock, program: program, events: events, start: start)
+            let control = try dial(events)
             agent.serve(control)
         } catch { Log.error("\(error)") }
         // Whether the host has gone or the guest could not start: nobody would ever use this guest.
@@ -35,7 +36,7 @@ enum Guest {
     }
 
     /// Dials the host as soon as the device is there, which may be long after boot.
-    private static func dial() throws -> FileDescriptor {
+    private static func dial(_ events: DeviceEvents) throws -> FileDescriptor {
         var lastError: SystemError?
         func attempt() -> FileDescriptor? {
             do { return try Transport.vsock.dial(Agent.controlPort) } catch {
@@ -44,7 +45,7 @@ enum Guest {
             }
         }
         // Until there is a device there is nothing to give up for.
-        let first = try DeviceEvents.wait(timeout: nil, until: attempt)
+        let first = events.wait(timeout: nil, until: attempt)
         if let first, first.raw >= 0 { return first }
         let deadline = Clock.monotonic + dialTimeout
         while Clock.monotonic < deadline {

@@ -9,11 +9,11 @@ enum Network {
     private static let deviceTimeout = Duration.seconds(10)
 
     /// A second call replaces what the first set on the cards it names.
-    static func configure(_ request: ConfigureNetworkRequest) throws {
+    static func configure(_ request: ConfigureNetworkRequest, events: DeviceEvents) throws {
         let links = NetworkLinks(netlink: try NetlinkSocket())
         var indices: [String: Int32] = [:]
         for interface in request.interfaces {
-            let index = try find(interface.deviceAddress, links)
+            let index = try find(interface.deviceAddress, links, events)
             // All are out of the way before the first is named: a card may be called as another is to be.
             try links.clear(index)
             indices[interface.name] = index
@@ -33,12 +33,12 @@ enum Network {
         for neighbour in request.neighbours { try links.add(neighbour, to: index(neighbour.interface)) }
     }
 
-    private static func find(_ device: String, _ links: NetworkLinks) throws -> Int32 {
+    private static func find(_ device: String, _ links: NetworkLinks, _ events: DeviceEvents) throws -> Int32 {
         guard let address = HardwareAddress(device) else {
             throw RPCError(.invalidArgument, "\(device) is not the address of a network card")
         }
         var failure: SystemError?
-        let index = try DeviceEvents.wait(timeout: deviceTimeout) { () -> Int32? in
+        let index = events.wait(timeout: deviceTimeout) { () -> Int32? in
             do throws(SystemError) { return try links.index(ofDevice: address) } catch {
                 failure = error
                 return -1
